@@ -1,0 +1,1 @@
+"""The portrait-animation library. It knows nothing of ComfyUI and runs from a terminal."""

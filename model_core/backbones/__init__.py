@@ -1,0 +1,1 @@
+"""The networks, behind the protocol of base.py."""

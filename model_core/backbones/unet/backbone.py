@@ -1,0 +1,172 @@
+"""The UNet family behind the protocol of base.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
+from ..base import AnimationInputs
+from .conditioning import Reference, UNetConditioning
+from .config import UNetConfig
+from .image_prompt import ImagePrompt
+from .networks import Denoiser, ReferenceNet
+
+
+def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
+    """AnimateAnyone's PoseGuider is ControlNet's conditioning embedding: small, and zero at its last layer."""
+    return ControlNetConditioningEmbedding(
+        conditioning_embedding_channels=config.block_out_channels[0],
+        block_out_channels=config.pose_guider_channels,
+    )
+
+
+class UNetBackbone(nn.Module):
+    """Denoiser, ReferenceNet, PoseGuider and image encoder of VividPortraits.
+
+    The four branches of signal fusion, for this family: UNCONDITIONAL sees neither reference nor motion,
+    REFERENCE the portrait alone, DRIVING also the motion signal, FULL also the history frames.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.denoiser = Denoiser(config)
+        self.reference_net = ReferenceNet(config)
+        self.pose_guider = _pose_guider(config)
+        self.reference_guider = _pose_guider(config) if config.reference_pose else None
+        self.image_prompt = ImagePrompt(config.image_encoder)
+
+    @property
+    def latent_spec(self) -> LatentSpec:
+        return LatentSpec(self.config.latent_channels, self.config.latent_stride)
+
+    @property
+    def prediction_type(self) -> PredictionType:
+        return self.config.prediction_type
+
+    def encode_reference(self, inputs: ReferenceInputs) -> Reference:
+        """Run ReferenceNet once and project its tokens to the denoiser's keys and values."""
+        foreground = inputs.foreground if self.config.separate_foreground else None
+        person, scene = self.image_prompt.separate(inputs.image, foreground)
+        pose = None
+        if self.reference_guider is not None:
+            if inputs.motion is None:
+                raise InputError("reference: this model needs the portrait's own motion signal; analyse its face")
+            pose = self.reference_guider(inputs.motion)
+        bank = self.reference_net(inputs.latents, prompt=person, pose=pose)
+        return Reference(self.denoiser.keys_and_values(bank), scene, inputs.latents)
+
+    def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
+        """Encode the motion signal of one clip or chunk."""
+        history = inputs.history
+        return self.condition(
+            inputs.reference,
+            inputs.motion.frames[None],
+            history_latents=None if history is None else history.latents[None],
+            history_motion=None if history is None else history.motion[None],
+        )
+
+    def condition(
+        self,
+        reference: Reference,
+        motion: Tensor,
+        *,
+        history_latents: Tensor | None = None,
+        history_motion: Tensor | None = None,
+    ) -> UNetConditioning:
+        """The same for a batch of clips, as training needs it.
+
+        Args:
+            motion: (B, F, 3, H, W) in [0, 1].
+            history_latents: (B, N, C, h, w).
+            history_motion: (B, N, 3, H, W).
+        """
+        pose = self._pose(motion)
+        if history_latents is None or history_motion is None:
+            return UNetConditioning(reference, pose)
+        return UNetConditioning(reference, pose, history_latents, self._pose(history_motion))
+
+    def _pose(self, motion: Tensor) -> Tensor:
+        return self.pose_guider(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
+
+    def predict(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditioning: UNetConditioning,
+        branches: Sequence[Branch],
+    ) -> dict[Branch, Tensor]:
+        """See ``Backbone.predict``; also takes batches of clips, with ``timestep`` of shape () or (B,)."""
+        return {b: self.predict_branch(latents, timestep, conditioning, b) for b in branches}
+
+    def predict_branch(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditioning: UNetConditioning,
+        branch: Branch,
+        *,
+        temporal: bool = True,
+    ) -> Tensor:
+        """One branch: (B, F, C, h, w) to (B, F, C, h, w).
+
+        Args:
+            temporal: False leaves the temporal layers out (training stage 1).
+        """
+        reference = None if branch is Branch.UNCONDITIONAL else conditioning.reference
+        pose = conditioning.pose if branch in (Branch.DRIVING, Branch.FULL) else None
+        prompt = conditioning.reference.prompt
+        if reference is None:
+            prompt = torch.zeros_like(prompt)
+        frames = latents.shape[1]
+        timesteps = timestep.reshape(-1, 1).expand(latents.shape[0], frames)
+        history = conditioning.num_history if branch is Branch.FULL else 0
+        if history:
+            latents, timesteps, pose = self._with_history(latents, timesteps, conditioning)
+        self._check_length(latents.shape[1], temporal)
+        out = self.denoiser(
+            self._with_reference(latents, reference),
+            timesteps,
+            prompt=prompt,
+            pose=pose,
+            reference=None if reference is None else reference.keys_and_values,
+            temporal=temporal,
+        )[:, history:]
+        if self.config.reference_concat and reference is not None:
+            out = out + reference.latents[:, None]
+        return out
+
+    def _with_history(
+        self, latents: Tensor, timesteps: Tensor, conditioning: UNetConditioning
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean frames join in front: timestep 0 says that there is nothing to denoise in them."""
+        clean, clean_pose = conditioning.history_latents, conditioning.history_pose
+        assert clean is not None and clean_pose is not None
+        zeros = torch.zeros_like(timesteps[:, :1]).expand(-1, clean.shape[1])
+        return (
+            torch.cat([clean.to(latents), latents], dim=1),
+            torch.cat([zeros, timesteps], dim=1),
+            torch.cat([clean_pose, conditioning.pose], dim=1),
+        )
+
+    def _with_reference(self, latents: Tensor, reference: Reference | None) -> Tensor:
+        if not self.config.reference_concat:
+            return latents
+        if reference is None:
+            beside = torch.zeros_like(latents)
+        else:
+            beside = reference.latents[:, None].expand_as(latents)
+        return torch.cat([latents, beside], dim=2)
+
+    def _check_length(self, frames: int, temporal: bool) -> None:
+        limit = self.config.motion_max_length
+        if self.config.temporal and temporal and frames > limit:
+            raise InputError(
+                f"window: {frames} frames (history included) are more than this model's {limit}; "
+                "choose a shorter window or fewer history frames"
+            )

@@ -1,0 +1,57 @@
+"""What the UNet family keeps of a reference and of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from .attention import KeysAndValues
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference, encoded once.
+
+    Attributes:
+        keys_and_values: per self-attention layer, projected by the denoiser.
+        prompt: (B, tokens, D), the denoiser's cross-attention tokens (the background's embedding).
+        latents: (B, C, h, w), for models whose first convolution sees them.
+    """
+
+    keys_and_values: KeysAndValues
+    prompt: Tensor
+    latents: Tensor
+
+
+@dataclass(frozen=True)
+class UNetConditioning:
+    """The conditioning of one clip or window.
+
+    Attributes:
+        reference: shared by all windows.
+        pose: (B, F, C0, h, w), the PoseGuider's output of every frame.
+        history_latents: (B, N, C, h, w) clean, or None.
+        history_pose: (B, N, C0, h, w), or None.
+    """
+
+    reference: Reference
+    pose: Tensor
+    history_latents: Tensor | None = None
+    history_pose: Tensor | None = None
+
+    @property
+    def num_history(self) -> int:
+        return 0 if self.history_latents is None else self.history_latents.shape[1]
+
+    def take(self, frames: Sequence[int]) -> UNetConditioning:
+        """The frames of one window; history stays only with a window that begins at frame 0."""
+        first, last = frames[0], frames[-1]
+        if list(frames) == list(range(first, last + 1)):
+            pose = self.pose[:, first : last + 1]  # a view: nothing is copied
+        else:
+            pose = self.pose[:, list(frames)]
+        if first == 0:
+            return replace(self, pose=pose)
+        return replace(self, pose=pose, history_latents=None, history_pose=None)

@@ -1,0 +1,107 @@
+"""The UNet family's architecture, from the bundled tiny model to full Stable Diffusion 1.5."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import CheckpointError
+from ...types import PredictionType
+
+_TUPLES = ("block_out_channels", "down_attention", "up_attention", "pose_guider_channels")
+
+
+def _clip_vit_l() -> dict[str, Any]:
+    return {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 224,
+        "patch_size": 14,
+        "projection_dim": 768,
+        "hidden_act": "quick_gelu",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """Shape of denoiser, ReferenceNet, PoseGuider and image encoder. The defaults are SD1.5's.
+
+    Attributes:
+        latent_channels, latent_stride: of the autoencoder's latents.
+        block_out_channels: width of every level, top first.
+        layers_per_block: residual layers of a level on the way down (one more on the way up).
+        down_attention: which levels attend on the way down, top first.
+        up_attention: which levels attend on the way up, deepest first.
+        attention_heads: heads of every attention layer (SD1.5's confusingly named ``attention_head_dim``).
+        cross_attention_dim: width of the prompt tokens, the image encoder's ``projection_dim``.
+        norm_num_groups: groups of every GroupNorm.
+        pose_guider_channels: widths of the PoseGuider; one fewer halvings than widths,
+            so ``2 ** (len - 1)`` has to equal ``latent_stride``.
+        temporal: whether there are temporal layers.
+        motion_heads, motion_max_length: of the temporal attention; windows plus history must fit the length.
+        image_encoder: keyword arguments of transformers' CLIPVisionConfig.
+        separate_foreground: ReferenceNet's prompt is CLIP(foreground), the denoiser's CLIP(background)
+            (VividPortraits); False gives both the whole image, as the peers do.
+        reference_pose: ReferenceNet also sees the reference's own motion signal through a PoseGuider of its
+            own, which lets a narrow network find which part of the portrait belongs where.
+        reference_concat: the denoiser's first convolution also sees the reference latents, which gives a
+            narrow network the still background for free. Predictions are then relative to the reference
+            (``sample`` only).
+        prediction_type: what the denoiser predicts.
+    """
+
+    latent_channels: int = 4
+    latent_stride: int = 8
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers_per_block: int = 2
+    down_attention: tuple[bool, ...] = (True, True, True, False)
+    up_attention: tuple[bool, ...] = (False, True, True, True)
+    attention_heads: int = 8
+    cross_attention_dim: int = 768
+    norm_num_groups: int = 32
+    pose_guider_channels: tuple[int, ...] = (16, 32, 96, 256)
+    temporal: bool = True
+    motion_heads: int = 8
+    motion_max_length: int = 32
+    image_encoder: dict[str, Any] = field(default_factory=_clip_vit_l)
+    separate_foreground: bool = True
+    reference_pose: bool = False
+    reference_concat: bool = False
+    prediction_type: PredictionType = "v_prediction"
+
+    def __post_init__(self) -> None:
+        for name in _TUPLES:  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        levels = len(self.block_out_channels)
+        if len(self.down_attention) != levels or len(self.up_attention) != levels:
+            raise CheckpointError(
+                f"UNet config: {levels} levels need {levels} entries in down_attention and up_attention, "
+                f"got {len(self.down_attention)} and {len(self.up_attention)}"
+            )
+        if 2 ** (len(self.pose_guider_channels) - 1) != self.latent_stride:
+            raise CheckpointError(
+                f"UNet config: a PoseGuider of widths {self.pose_guider_channels} shrinks by "
+                f"{2 ** (len(self.pose_guider_channels) - 1)}, the latents by {self.latent_stride}"
+            )
+        if self.reference_concat and self.prediction_type != "sample":
+            raise CheckpointError("UNet config: reference_concat needs prediction_type 'sample'")
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def unet_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of diffusers' UNet2DConditionModel, without the channels in and out."""
+        down = ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in self.down_attention]
+        up = ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in self.up_attention]
+        return {
+            "block_out_channels": self.block_out_channels,
+            "layers_per_block": self.layers_per_block,
+            "down_block_types": tuple(down),
+            "up_block_types": tuple(up),
+            "attention_head_dim": self.attention_heads,
+            "cross_attention_dim": self.cross_attention_dim,
+            "norm_num_groups": self.norm_num_groups,
+        }

@@ -1,0 +1,167 @@
+"""The shared vocabulary: small frozen dataclasses that travel between the rooms.
+
+Shapes use these letters: F frames, C latent channels, H W image size, h w latent size
+(``h = H // stride``), L landmarks. Images are float in [-1, 1], motion signals in [0, 1].
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+NUM_LANDMARKS = 478
+"""468 face-mesh points followed by 2 x 5 iris points, MediaPipe's topology."""
+
+MotionKind = Literal["parsing_map", "masked_frames"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
+
+
+class Branch(enum.Enum):
+    """The four conditional predictions that signal fusion combines (Stable Video-Driven Portraits)."""
+
+    UNCONDITIONAL = "u"
+    REFERENCE = "s"
+    DRIVING = "d"
+    FULL = "p"
+
+
+class Component(enum.IntEnum):
+    """Labels of a component map. Left and right are the person's own."""
+
+    BACKGROUND = 0
+    LEFT_BROW = 1
+    RIGHT_BROW = 2
+    LEFT_EYE = 3
+    RIGHT_EYE = 4
+    LEFT_IRIS = 5
+    RIGHT_IRIS = 6
+    NOSE = 7
+    UPPER_LIP = 8
+    LOWER_LIP = 9
+    INNER_MOUTH = 10
+    FACE = 11
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """Layout of the latents: ``(batch, frames, channels, H // stride, W // stride)``."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """One face followed through a clip.
+
+    Attributes:
+        boxes: (F, 4) float32, x0 y0 x1 y1 in pixels.
+        landmarks: (F, 478, 3) float32; x, y in pixels of the frame, z in the same unit, towards the viewer < 0.
+        confidence: (F,) float32 in [0, 1]; 0 where the frame was filled in.
+        detected: (F,) bool; False where the frame was filled in.
+        size: (H, W) of the frames in pixels.
+        label_maps: (F, H, W) uint8 of ``Component``, or None when they are drawn from the landmarks on demand.
+    """
+
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    confidence: np.ndarray
+    detected: np.ndarray
+    size: tuple[int, int]
+    label_maps: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    def take(self, frames: Sequence[int]) -> FaceTrack:
+        """The same track at some frames only, in the order given."""
+        index = np.asarray(frames, dtype=np.int64)
+        labels = None if self.label_maps is None else self.label_maps[index]
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            landmarks=self.landmarks[index],
+            confidence=self.confidence[index],
+            detected=self.detected[index],
+            label_maps=labels,
+        )
+
+
+@dataclass(frozen=True)
+class MotionSignal:
+    """What moves, as pictures: a parsing map or masked frames.
+
+    Attributes:
+        kind: which of the two motion signals this is; a model accepts one kind.
+        frames: (F, 3, H, W) float32 in [0, 1], black where nothing is said.
+    """
+
+    kind: MotionKind
+    frames: Tensor
+
+    def __len__(self) -> int:
+        return self.frames.shape[0]
+
+    def take(self, frames: Sequence[int]) -> MotionSignal:
+        return replace(self, frames=self.frames[list(frames)])
+
+
+@dataclass(frozen=True)
+class ReferenceInputs:
+    """Everything a backbone may use of the one portrait image.
+
+    Attributes:
+        image: (1, 3, H, W) in [-1, 1].
+        latents: (1, C, h, w), the image through the model's autoencoder.
+        foreground: (1, 1, H, W) in [0, 1], 1 on the person; None means that all of it is foreground.
+        motion: (1, 3, H, W) in [0, 1], the portrait's own motion signal, for models that use it; else None.
+    """
+
+    image: Tensor
+    latents: Tensor
+    foreground: Tensor | None = None
+    motion: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class HistoryFrames:
+    """Finished frames that precede the frames to make: attended to, never denoised, never blended.
+
+    Attributes:
+        latents: (N, C, h, w) clean latents, oldest first.
+        motion: (N, 3, H, W) in [0, 1], their motion signal.
+    """
+
+    latents: Tensor
+    motion: Tensor
+
+    def __len__(self) -> int:
+        return self.latents.shape[0]
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What a StepObserver is told.
+
+    Attributes:
+        step, steps: the current step (from 0) and their number.
+        window, windows: windows done in this step (1..windows) and their number.
+        step_done: True once per step, after the scheduler's own step.
+        latents: (1, F, C, h, w), the current estimate of the clean latents after a step, else the noisy ones.
+    """
+
+    step: int
+    steps: int
+    window: int
+    windows: int
+    step_done: bool
+    latents: Tensor
+
+
+StepObserver = Callable[[StepEvent], None]
+"""Told after every window and every step; cancels by raising."""

@@ -1,0 +1,279 @@
+"""The denoiser against diffusers' own UNet, and the cached reference against the plain computation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from model_core.backbones.base import AnimationInputs
+from model_core.backbones.unet import UNetBackbone, UNetConfig
+from model_core.backbones.unet.networks import apply_motion_module
+from model_core.errors import CheckpointError, InputError
+from model_core.types import Branch, HistoryFrames, MotionSignal, ReferenceInputs
+
+TINY = UNetConfig(
+    latent_channels=4,
+    latent_stride=4,
+    block_out_channels=(16, 32, 32),
+    layers_per_block=1,
+    down_attention=(False, True, True),
+    up_attention=(True, True, False),
+    attention_heads=2,
+    cross_attention_dim=24,
+    norm_num_groups=8,
+    pose_guider_channels=(8, 16, 16),
+    motion_heads=2,
+    motion_max_length=12,
+    image_encoder={
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 16,
+        "projection_dim": 24,
+    },
+)
+SD_LIKE = dataclasses.replace(
+    TINY,
+    latent_stride=8,
+    block_out_channels=(16, 16, 32, 32),
+    layers_per_block=2,
+    down_attention=(True, True, True, False),
+    up_attention=(False, True, True, True),
+    pose_guider_channels=(8, 8, 16, 16),
+)
+
+
+def make(config: UNetConfig) -> UNetBackbone:
+    torch.manual_seed(0)
+    return UNetBackbone(config).eval().requires_grad_(False)
+
+
+def randomise_zero_layers(backbone: UNetBackbone) -> None:
+    """Fresh zero-initialised layers hide mistakes; give them values."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in backbone.parameters():
+        if not parameter.any():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+
+
+def inputs(config: UNetConfig, frames: int, *, history: int = 0, size: tuple[int, int] = (48, 64)):
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    h, w = size[0] // config.latent_stride, size[1] // config.latent_stride
+    reference = ReferenceInputs(
+        draw(1, 3, *size).clamp(-1, 1),
+        draw(1, config.latent_channels, h, w),
+        (draw(1, 1, *size) > 0).float(),
+        draw(1, 3, *size).clamp(0, 1),
+    )
+    motion = MotionSignal("parsing_map", draw(frames, 3, *size).clamp(0, 1))
+    past = None
+    if history:
+        past = HistoryFrames(
+            draw(history, config.latent_channels, h, w), draw(history, 3, *size).clamp(0, 1)
+        )
+    return reference, motion, past, draw(1, frames, config.latent_channels, h, w)
+
+
+@pytest.mark.parametrize("config", [TINY, SD_LIKE], ids=["tiny", "sd-like"])
+@pytest.mark.parametrize("size", [(64, 64), (72, 104)], ids=["even", "odd"])
+def test_without_additions_it_is_diffusers_unet(config: UNetConfig, size: tuple[int, int]) -> None:
+    config = dataclasses.replace(config, temporal=False)
+    backbone = make(config)
+    plain = UNet2DConditionModel(
+        in_channels=config.latent_channels, out_channels=config.latent_channels, **config.unet_kwargs()
+    )
+    plain.load_state_dict(backbone.denoiser.unet.state_dict())
+    _, motion, _, latents = inputs(config, 3, size=size)
+    prompt = torch.randn(1, 5, config.cross_attention_dim)
+    pose = backbone._pose(motion.frames[None])
+    timestep = torch.tensor(321)
+    ours = backbone.denoiser(latents, timestep.expand(1, 3), prompt=prompt, pose=pose)[0]
+    with torch.no_grad():
+        theirs = plain(latents[0], timestep, prompt.expand(3, -1, -1)).sample
+    assert pose.abs().max() == 0  # a fresh PoseGuider says nothing
+    assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_one_prompt_token_is_the_collapsed_cross_attention() -> None:
+    backbone = make(dataclasses.replace(TINY, temporal=False))
+    plain = UNet2DConditionModel(in_channels=4, out_channels=4, **TINY.unet_kwargs())
+    plain.load_state_dict(backbone.denoiser.unet.state_dict())
+    prompt = torch.randn(1, 1, TINY.cross_attention_dim)
+    latents = torch.randn(1, 2, 4, 16, 16)
+    ours = backbone.denoiser(latents, torch.full((1, 2), 7), prompt=prompt)[0]
+    with torch.no_grad():
+        theirs = plain(latents[0], 7, prompt.expand(2, -1, -1)).sample
+    assert (ours - theirs).abs().max() <= 1e-5
+
+
+class _Concatenate:
+    """The straightforward reader: join the banked hidden states to the tokens, then project."""
+
+    def __init__(self, bank: dict[str, torch.Tensor], path: str) -> None:
+        self.tokens = bank[path]
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
+        rows = hidden_states.shape[0]
+        joined = torch.cat([hidden_states, self.tokens.repeat(rows, 1, 1)], dim=1)
+        heads = attn.heads
+
+        def split(x: torch.Tensor) -> torch.Tensor:
+            return x.view(rows, -1, heads, x.shape[-1] // heads).transpose(1, 2)
+
+        query, key, value = split(attn.to_q(hidden_states)), split(attn.to_k(joined)), split(attn.to_v(joined))
+        weights = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
+        out = (weights @ value).transpose(1, 2).reshape(rows, hidden_states.shape[1], -1)
+        return attn.to_out[0](out)
+
+
+@pytest.mark.parametrize("config", [TINY, SD_LIKE], ids=["tiny", "sd-like"])
+def test_cached_keys_and_values_equal_concatenating_the_bank(config: UNetConfig) -> None:
+    backbone = make(config)
+    randomise_zero_layers(backbone)
+    reference, motion, _, latents = inputs(config, 4)
+    encoded = backbone.encode_reference(reference)
+    conditioning = backbone.prepare(AnimationInputs(encoded, motion))
+    cached = backbone.predict(latents, torch.tensor(500), conditioning, [Branch.FULL])[Branch.FULL]
+
+    person, _ = backbone.image_prompt.separate(reference.image, reference.foreground)
+    bank = backbone.reference_net(reference.latents, prompt=person)
+    assert set(bank) == {p.removesuffix(".processor") for p in backbone.denoiser.unet.attn_processors if "attn1" in p}
+    processors = dict(backbone.denoiser.unet.attn_processors)
+    for path in processors:
+        if "attn1" in path:
+            processors[path] = _Concatenate(bank, path.removesuffix(".processor"))
+    backbone.denoiser.unet.set_attn_processor(processors)
+    plain = backbone.predict(latents, torch.tensor(500), conditioning, [Branch.FULL])[Branch.FULL]
+    assert (cached - plain).abs().max() <= 1e-5
+    without = backbone.predict(latents, torch.tensor(500), conditioning, [Branch.UNCONDITIONAL])
+    assert (without[Branch.UNCONDITIONAL] - cached).abs().max() > 1e-3  # the reference does count
+
+
+def test_fresh_temporal_layers_change_nothing() -> None:
+    with_temporal = make(TINY)
+    assert with_temporal.denoiser.motion is not None
+    latents, prompt = torch.randn(1, 4, 4, 16, 16), torch.randn(1, 1, 24)
+    timesteps = torch.full((1, 4), 9)
+    on = with_temporal.denoiser(latents, timesteps, prompt=prompt)
+    off = with_temporal.denoiser(latents, timesteps, prompt=prompt, temporal=False)
+    assert torch.equal(on, off)
+
+
+def test_temporal_layers_mix_frames_and_normalise_each_alone() -> None:
+    backbone = make(TINY)
+    randomise_zero_layers(backbone)
+    assert backbone.denoiser.motion is not None
+    module = backbone.denoiser.motion.down_blocks[1].motion_modules[0]
+    hidden = torch.randn(3, 32, 4, 5)
+    out = apply_motion_module(module, hidden, 3)
+    changed = hidden.clone()
+    changed[2] += torch.randn(32, 4, 5)
+    assert (apply_motion_module(module, changed, 3)[0] - out[0]).abs().max() > 1e-4
+    # a frame whose values are only scaled is the same frame to a normalisation per frame
+    scaled = hidden.clone()
+    scaled[2] *= 7.0
+    assert torch.allclose(apply_motion_module(module, scaled, 3)[0], out[0], atol=1e-4)
+
+
+def test_history_is_attended_to_and_not_predicted() -> None:
+    backbone = make(TINY)
+    randomise_zero_layers(backbone)
+    reference, motion, past, latents = inputs(TINY, 5, history=2)
+    encoded = backbone.encode_reference(reference)
+    conditioning = backbone.prepare(AnimationInputs(encoded, motion, past))
+    assert conditioning.num_history == 2
+    out = backbone.predict(latents, torch.tensor(100), conditioning, [Branch.FULL, Branch.DRIVING])
+    assert out[Branch.FULL].shape == latents.shape
+    assert (out[Branch.FULL] - out[Branch.DRIVING]).abs().max() > 1e-4
+    without = backbone.prepare(AnimationInputs(encoded, motion))
+    same = backbone.predict(latents, torch.tensor(100), without, [Branch.FULL, Branch.DRIVING])
+    assert torch.equal(same[Branch.FULL], same[Branch.DRIVING])
+
+
+def test_each_branch_sees_only_its_conditions() -> None:
+    backbone = make(TINY)
+    randomise_zero_layers(backbone)
+    reference, motion, past, latents = inputs(TINY, 3, history=1)
+    timestep = torch.tensor(100)
+
+    def run(reference: ReferenceInputs, motion: MotionSignal, past: HistoryFrames) -> dict[Branch, torch.Tensor]:
+        encoded = backbone.encode_reference(reference)
+        return backbone.predict(
+            latents, timestep, backbone.prepare(AnimationInputs(encoded, motion, past)), list(Branch)
+        )
+
+    base = run(reference, motion, past)
+    other_past = run(reference, motion, dataclasses.replace(past, latents=past.latents + 1))
+    other_motion = run(reference, dataclasses.replace(motion, frames=1 - motion.frames), past)
+    other_reference = run(dataclasses.replace(reference, latents=reference.latents + 1), motion, past)
+    seen_by = {
+        Branch.UNCONDITIONAL: (False, False, False),
+        Branch.REFERENCE: (True, False, False),
+        Branch.DRIVING: (True, True, False),
+        Branch.FULL: (True, True, True),
+    }
+    for branch, expected in seen_by.items():
+        runs = (other_reference, other_motion, other_past)
+        changed = tuple(not torch.equal(run[branch], base[branch]) for run in runs)
+        assert changed == expected, branch
+
+
+def test_windows_take_their_frames_and_keep_history_at_the_front_only() -> None:
+    backbone = make(TINY)
+    randomise_zero_layers(backbone)
+    reference, motion, past, _ = inputs(TINY, 6, history=2)
+    conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(reference), motion, past))
+    assert conditioning.take(range(0, 4)).num_history == 2
+    later = conditioning.take(range(2, 6))
+    assert later.num_history == 0
+    assert torch.equal(later.pose, conditioning.pose[:, 2:6])
+    assert torch.equal(conditioning.take([5, 0]).pose, conditioning.pose[:, [5, 0]])
+
+
+def test_reference_concat_predicts_relative_to_the_reference() -> None:
+    config = dataclasses.replace(TINY, reference_concat=True, reference_pose=True, prediction_type="sample")
+    backbone = make(config)
+    backbone.denoiser.unet.conv_out.weight.zero_()
+    backbone.denoiser.unet.conv_out.bias.zero_()
+    reference, motion, _, latents = inputs(config, 3)
+    conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(reference), motion))
+    out = backbone.predict(latents, torch.tensor(10), conditioning, [Branch.FULL, Branch.UNCONDITIONAL])
+    assert torch.equal(out[Branch.FULL], reference.latents[:, None].expand_as(latents))
+    assert out[Branch.UNCONDITIONAL].abs().max() == 0
+
+
+def test_separation_gives_each_network_its_own_prompt() -> None:
+    backbone = make(TINY)
+    reference, *_ = inputs(TINY, 1)
+    person, scene = backbone.image_prompt.separate(reference.image, reference.foreground)
+    assert not torch.allclose(person, scene)
+    whole_person, whole_scene = backbone.image_prompt.separate(reference.image, None)
+    assert torch.equal(whole_person, whole_scene)
+    assert torch.allclose(whole_person, backbone.image_prompt(reference.image))
+
+
+def test_too_long_a_window_is_refused() -> None:
+    backbone = make(TINY)
+    reference, motion, _, latents = inputs(TINY, 13)
+    conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(reference), motion))
+    with pytest.raises(InputError, match="13 frames .* more than this model's 12"):
+        backbone.predict(latents, torch.tensor(1), conditioning, [Branch.FULL])
+
+
+def test_impossible_configs_are_named() -> None:
+    with pytest.raises(CheckpointError, match="shrinks by 2"):
+        dataclasses.replace(TINY, pose_guider_channels=(8, 8))
+    with pytest.raises(CheckpointError, match="entries"):
+        dataclasses.replace(TINY, down_attention=(True,))
+    with pytest.raises(CheckpointError, match="sample"):
+        dataclasses.replace(TINY, reference_concat=True)
+
