@@ -31,5 +31,5 @@ class VideoError(PortraitError):
     """A video cannot be read or written."""
 
 
-class Cancelled(PortraitError):
+class CancelledError(PortraitError):
     """Raised by a StepObserver to stop sampling; nothing is left behind."""

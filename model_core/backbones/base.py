@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
+from typing_extensions import Self
 
 from ..types import Branch, HistoryFrames, LatentSpec, MotionSignal, PredictionType, ReferenceInputs
 
@@ -34,13 +35,16 @@ class Conditioning(Protocol):
         """How many history frames stand in front of the frames of this conditioning."""
         ...
 
-    def take(self, frames: Sequence[int]) -> Conditioning:
+    def take(self, frames: Sequence[int]) -> Self:
         """The conditioning of one window. History stays only where the window begins at frame 0: elsewhere
         the frames just before the window are being denoised themselves, and overlap carries the continuity."""
         ...
 
 
-class Backbone(Protocol):
+ConditioningT = TypeVar("ConditioningT", bound=Conditioning)
+
+
+class Backbone(Protocol[ConditioningT]):
     """A denoiser with its conditioning networks."""
 
     @property
@@ -53,7 +57,7 @@ class Backbone(Protocol):
         """Run once per reference; the result is reused by every chunk, window, step, frame and branch."""
         ...
 
-    def prepare(self, inputs: AnimationInputs) -> Conditioning:
+    def prepare(self, inputs: AnimationInputs) -> ConditioningT:
         """Run once per clip or chunk."""
         ...
 
@@ -61,7 +65,7 @@ class Backbone(Protocol):
         self,
         latents: Tensor,
         timestep: Tensor,
-        conditioning: Conditioning,
+        conditioning: ConditioningT,
         branches: Sequence[Branch],
     ) -> Mapping[Branch, Tensor]:
         """Predict for one window.

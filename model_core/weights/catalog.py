@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import Cancelled, CheckpointError, DependencyError
+from ..errors import CancelledError, CheckpointError, DependencyError
 from ..files import atomic_path
 
 _CHUNK = 1 << 20
@@ -90,7 +90,7 @@ def download(
     Returns:
         the path of the verified file.
     Raises:
-        Cancelled: ``confirm`` said no.
+        CancelledError: ``confirm`` said no.
         DependencyError: the server or the disk failed.
         CheckpointError: what arrived is not the file. In every case no partial file stays.
     """
@@ -99,7 +99,7 @@ def download(
         verify(target, entry)
         return target
     if not confirm(entry):
-        raise Cancelled(f"{entry.name} was not downloaded.")
+        raise CancelledError(f"{entry.name} was not downloaded.")
     try:
         with atomic_path(target) as partial:
             with urllib.request.urlopen(entry.url, timeout=_TIMEOUT) as source, partial.open("wb") as sink:

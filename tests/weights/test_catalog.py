@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_core.errors import Cancelled, CheckpointError, DependencyError
+from model_core.errors import CancelledError, CheckpointError, DependencyError
 from model_core.weights.catalog import CATALOG, FACE_LANDMARKER, Download, download, verify
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB: more than one piece
@@ -68,7 +68,7 @@ def test_downloads_once_and_verifies(tmp_path, server, entry):
 
 def test_nothing_is_fetched_unasked(tmp_path, server, entry):
     asked = []
-    with pytest.raises(Cancelled, match=r"model\.bin"):
+    with pytest.raises(CancelledError, match=r"model\.bin"):
         download(entry, tmp_path, confirm=lambda shown: asked.append(shown))
     assert asked == [entry]
     assert server.requests == 0

@@ -77,9 +77,7 @@ def inputs(config: UNetConfig, frames: int, *, history: int = 0, size: tuple[int
     motion = MotionSignal("parsing_map", draw(frames, 3, *size).clamp(0, 1))
     past = None
     if history:
-        past = HistoryFrames(
-            draw(history, config.latent_channels, h, w), draw(history, 3, *size).clamp(0, 1)
-        )
+        past = HistoryFrames(draw(history, config.latent_channels, h, w), draw(history, 3, *size).clamp(0, 1))
     return reference, motion, past, draw(1, frames, config.latent_channels, h, w)
 
 
@@ -129,7 +127,11 @@ class _Concatenate:
         def split(x: torch.Tensor) -> torch.Tensor:
             return x.view(rows, -1, heads, x.shape[-1] // heads).transpose(1, 2)
 
-        query, key, value = split(attn.to_q(hidden_states)), split(attn.to_k(joined)), split(attn.to_v(joined))
+        query, key, value = (
+            split(attn.to_q(hidden_states)),
+            split(attn.to_k(joined)),
+            split(attn.to_v(joined)),
+        )
         weights = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
         out = (weights @ value).transpose(1, 2).reshape(rows, hidden_states.shape[1], -1)
         return attn.to_out[0](out)
@@ -146,7 +148,9 @@ def test_cached_keys_and_values_equal_concatenating_the_bank(config: UNetConfig)
 
     person, _ = backbone.image_prompt.separate(reference.image, reference.foreground)
     bank = backbone.reference_net(reference.latents, prompt=person)
-    assert set(bank) == {p.removesuffix(".processor") for p in backbone.denoiser.unet.attn_processors if "attn1" in p}
+    assert set(bank) == {
+        p.removesuffix(".processor") for p in backbone.denoiser.unet.attn_processors if "attn1" in p
+    }
     processors = dict(backbone.denoiser.unet.attn_processors)
     for path in processors:
         if "attn1" in path:
@@ -205,7 +209,9 @@ def test_each_branch_sees_only_its_conditions() -> None:
     reference, motion, past, latents = inputs(TINY, 3, history=1)
     timestep = torch.tensor(100)
 
-    def run(reference: ReferenceInputs, motion: MotionSignal, past: HistoryFrames) -> dict[Branch, torch.Tensor]:
+    def run(
+        reference: ReferenceInputs, motion: MotionSignal, past: HistoryFrames
+    ) -> dict[Branch, torch.Tensor]:
         encoded = backbone.encode_reference(reference)
         return backbone.predict(
             latents, timestep, backbone.prepare(AnimationInputs(encoded, motion, past)), list(Branch)
@@ -276,4 +282,3 @@ def test_impossible_configs_are_named() -> None:
         dataclasses.replace(TINY, down_attention=(True,))
     with pytest.raises(CheckpointError, match="sample"):
         dataclasses.replace(TINY, reference_concat=True)
-

@@ -1,0 +1,165 @@
+"""The command line: animate, models, train, prepare, avatars, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .errors import InputError, PortraitError
+
+DEFAULT_MODEL = "vivid-avatars"
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sampling (defaults are the model's own)")
+    group.add_argument("--steps", type=int, help="denoising steps")
+    group.add_argument("--scheduler", choices=["ddim", "euler", "dpmpp_2m", "lcm", "unipc"])
+    group.add_argument("--seed", type=int, help="of the noise; the same seed gives the same bits")
+    group.add_argument("--window", type=int, help="frames denoised together")
+    group.add_argument("--overlap", type=int, help="frames shared by neighbouring windows")
+    group.add_argument("--chunk", type=int, help="frames sampled and written at a time")
+    group.add_argument("--history", type=int, help="finished frames that the next chunk sees")
+    group.add_argument("--identity", type=float, help="lambda_s of signal fusion")
+    group.add_argument("--motion", type=float, help="lambda_d of signal fusion")
+    group.add_argument("--continuity", type=float, help="lambda_p of signal fusion")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model_core", description="Make a portrait move as a driving video moves."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    animate = commands.add_parser("animate", help="animate a portrait")
+    animate.add_argument("--reference", required=True, help="portrait image")
+    animate.add_argument("--driving", required=True, help="driving video")
+    animate.add_argument("--output", required=True, help="video to write (.mp4)")
+    animate.add_argument("--sheet", help="contact sheet to write (.png)")
+    animate.add_argument("--model", default=DEFAULT_MODEL, help=f"name or file (default {DEFAULT_MODEL})")
+    animate.add_argument("--models-folder", action="append", default=[], help="where else to look for models")
+    animate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ...")
+    animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16"])
+    animate.add_argument("--alignment", default="relative", choices=["relative", "absolute"])
+    animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
+    animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")
+    animate.add_argument("--max-gap", type=int, default=8, help="frames without a face that are filled in")
+    animate.add_argument("--smooth", action="store_true", help="smooth the landmarks (One-Euro filter)")
+    animate.add_argument("--frames", type=int, help="use only the first so many driving frames")
+    animate.add_argument("--mask", help="image that is white on the person; else it is estimated")
+    animate.add_argument("--no-audio", action="store_true", help="do not keep the driving video's sound")
+    _add_sampling(animate)
+
+    models = commands.add_parser("models", help="list the models found, bundled ones first")
+    models.add_argument("--models-folder", action="append", default=[])
+
+    train = commands.add_parser("train", help="train a model; the same command resumes")
+    train.add_argument("config", help="YAML file, e.g. model_core/training/configs/avatars_stage1.yaml")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim.steps=100")
+
+    prepare = commands.add_parser("prepare", help="prepare a folder of real clips for training")
+    prepare.add_argument("folder", help="clips, or folders with source, driving and target")
+    prepare.add_argument("output", help="folder for the prepared clips (.npz)")
+    prepare.add_argument("--size", type=int, default=128)
+    prepare.add_argument("--frames", type=int, default=64, help="at most so many frames per clip")
+
+    avatars = commands.add_parser("avatars", help="render synthetic avatars for training or evaluation")
+    avatars.add_argument("output", help="folder for the prepared clips (.npz)")
+    avatars.add_argument("--first-seed", type=int, default=0)
+    avatars.add_argument("--count", type=int, default=100)
+    avatars.add_argument("--frames", type=int, default=16)
+    avatars.add_argument("--size", type=int, default=128)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
+    evaluate.add_argument("--model", default=DEFAULT_MODEL)
+    evaluate.add_argument("--models-folder", action="append", default=[])
+    evaluate.add_argument("--identities", type=int, default=16)
+    evaluate.add_argument("--frames", type=int, default=24)
+    evaluate.add_argument("--output", default="output/evaluation", help="folder for table, plot and sheet")
+    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument(
+        "--ablation",
+        action="append",
+        default=[],
+        metavar="NAME=MODEL",
+        help="another model to measure beside it",
+    )
+    _add_sampling(evaluate)
+    return parser
+
+
+def _animate(args: argparse.Namespace) -> None:
+    from .commands.animate import run  # heavy imports only where they are needed: --help stays quick
+
+    run(args)
+
+
+def _models(args: argparse.Namespace) -> None:
+    from .models import available_models
+
+    for entry in available_models([Path(folder) for folder in args.models_folder]):
+        origin = "bundled" if entry.bundled else str(entry.path)
+        print(f"{entry.name:<28} {entry.family:<6} {origin}")
+
+
+def _train(args: argparse.Namespace) -> None:
+    import yaml
+
+    from .training.config import load_train_config
+    from .training.train import train
+
+    overrides = {}
+    for setting in args.set:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise InputError(f"--set {setting}: write KEY=VALUE, e.g. optim.steps=100")
+        overrides[key] = yaml.safe_load(value)
+    print(f"wrote {train(load_train_config(args.config, overrides))}")
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from .training.prepare import prepare_folder
+
+    written = prepare_folder(Path(args.folder), Path(args.output), size=args.size, frames=args.frames)
+    print(f"prepared {written} clips in {args.output}")
+
+
+def _avatars(args: argparse.Namespace) -> None:
+    from .training.avatars.dataset import write_identity
+
+    for seed in tqdm(range(args.first_seed, args.first_seed + args.count), desc="avatars"):
+        write_identity(Path(args.output), seed, frames=args.frames, size=args.size)
+    print(f"avatars in {args.output}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from .commands.evaluate import run
+
+    run(args)
+
+
+_COMMANDS = {
+    "animate": _animate,
+    "models": _models,
+    "train": _train,
+    "prepare": _prepare,
+    "avatars": _avatars,
+    "evaluate": _evaluate,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; what a user can put right is one line on stderr and exit status 2."""
+    args = _parser().parse_args(argv)
+    try:
+        _COMMANDS[args.command](args)
+    except PortraitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,47 @@
+"""What the user's words on the command line mean: device, dtype, sampling settings."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import torch
+
+from ..config import SamplingConfig
+from ..errors import InputError
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the accelerator where there is one; a device that is not there is an InputError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: not usable here ({error}); try --device cpu") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto`` is float32 on a CPU and float16 elsewhere."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+
+
+def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> SamplingConfig:
+    """The model's settings with those the user gave; impossible ones are an InputError."""
+    given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(SamplingConfig)}
+    settings = dataclasses.replace(defaults, **{k: v for k, v in given.items() if v is not None})
+    for name in ("steps", "window", "chunk"):
+        if getattr(settings, name) < 1:
+            raise InputError(f"--{name} {getattr(settings, name)}: must be at least 1")
+    if not 0 <= settings.overlap < settings.window:
+        raise InputError(
+            f"--overlap {settings.overlap} with --window {settings.window}: the overlap must be at least 0 "
+            "and smaller than the window"
+        )
+    if settings.history < 0:
+        raise InputError(f"--history {settings.history}: must be at least 0")
+    return settings

@@ -1,0 +1,104 @@
+"""Bring a portrait of any size and shape to a model's frame, its face as large as the model knows faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError
+from ..types import FaceTrack
+
+Framing = Literal["auto", "face", "full"]
+
+FACE_SHARE = 0.52
+"""Height of the face (brow to chin outline) as a share of the frame in the bundled model's training data."""
+
+_AUTO_RANGE = (0.36, 0.68)
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A portrait in a model's frame: image (1, 3, H, W), its face and its foreground in the same pixels."""
+
+    image: Tensor
+    track: FaceTrack | None
+    foreground: Tensor | None
+
+
+def frame_portrait(
+    image: Tensor,
+    track: FaceTrack | None,
+    *,
+    size: tuple[int, int],
+    foreground: Tensor | None = None,
+    framing: Framing = "auto",
+) -> Portrait:
+    """Crop and resize a portrait.
+
+    ``full`` keeps as much of the image as fits the model's shape, around its centre. ``face`` crops around
+    the face so that it fills ``FACE_SHARE`` of the frame; where the crop leaves the image, the border is
+    repeated. ``auto`` is ``full`` where the face is already about that large, else ``face``.
+
+    Args:
+        image: (1, 3, H, W) in [-1, 1].
+        track: its face (one frame); needed by ``face``.
+        size: (H, W) of the model.
+        foreground: (1, 1, H, W) in [0, 1] or None.
+    """
+    if track is None and framing == "face":
+        raise InputError("reference: framing 'face' needs the portrait's face; analyse it first")
+    height, width = image.shape[-2:]
+    scale = min(height / size[0], width / size[1])
+    box = np.array([width / 2, height / 2, size[1] * scale, size[0] * scale])  # centre x, y, width, height
+    if track is not None and framing != "full":
+        x0, y0, x1, y1 = _extent(track)
+        share = (y1 - y0) / box[3]
+        low, high = _AUTO_RANGE
+        if framing == "face" or not low <= share <= high:
+            tall = (y1 - y0) / FACE_SHARE
+            box = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - 0.02 * tall, tall * size[1] / size[0], tall])
+    return _crop(image, track, foreground, box, size)
+
+
+def _extent(track: FaceTrack) -> tuple[float, float, float, float]:
+    points = track.landmarks[0, :, :2]
+    low, high = points.min(0), points.max(0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _crop(
+    image: Tensor, track: FaceTrack | None, foreground: Tensor | None, box: np.ndarray, size: tuple[int, int]
+) -> Portrait:
+    left, top = box[0] - box[2] / 2, box[1] - box[3] / 2
+    made = _sample(image, left, top, box[2], box[3], size)
+    mask = None if foreground is None else _sample(foreground, left, top, box[2], box[3], size).clamp(0, 1)
+    if track is None:
+        return Portrait(made.clamp(-1, 1), None, mask)
+    ratio = np.array([size[1] / box[2], size[0] / box[3]], dtype=np.float32)
+    origin = np.array([left, top], dtype=np.float32)
+    marks = track.landmarks.copy()
+    marks[..., :2] = (marks[..., :2] - origin) * ratio
+    marks[..., 2] *= ratio[0]
+    boxes = (track.boxes - np.tile(origin, 2)) * np.tile(ratio, 2)
+    moved = replace(track, landmarks=marks, boxes=boxes.astype(np.float32), size=size, label_maps=None)
+    return Portrait(made.clamp(-1, 1), moved, mask)
+
+
+def _sample(
+    image: Tensor, left: float, top: float, width: float, height: float, size: tuple[int, int]
+) -> Tensor:
+    """Antialiased resampling of a window that may leave the image."""
+    whole = (left, top, width, height) == (0, 0, image.shape[-1], image.shape[-2])
+    if whole and tuple(image.shape[-2:]) == tuple(size):
+        return image
+    x0, y0 = int(np.floor(left)), int(np.floor(top))
+    x1, y1 = int(np.ceil(left + width)), int(np.ceil(top + height))
+    rows = torch.arange(y0, max(y1, y0 + 1)).clamp(0, image.shape[-2] - 1)
+    columns = torch.arange(x0, max(x1, x0 + 1)).clamp(0, image.shape[-1] - 1)
+    window = image[..., rows, :][..., columns].float()
+    return F.interpolate(window, size, mode="bicubic", align_corners=False, antialias=True)

@@ -1,0 +1,134 @@
+"""Where the driving motion acts in the portrait: the driving face's place and size rarely are the portrait's.
+
+``absolute`` leaves the driving face where it is in its frame. ``relative`` moves and scales the whole driving
+track by one similarity, so that the driver at rest has the portrait's own place and size; every movement away
+from rest is then carried over in the portrait's scale. As one similarity serves the whole clip, a driver who
+sits nearer to the camera, or in a corner, cannot pull the portrait's face larger, smaller or aside.
+Proportions and head rotation stay the driver's (random_scaling.py teaches a model to disregard the former).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from ..errors import InputError
+from ..types import Component, FaceTrack
+from .components import CORNERS
+
+Alignment = Literal["absolute", "relative"]
+
+_LEFT_EYE = np.array(CORNERS[Component.LEFT_EYE])
+_RIGHT_EYE = np.array(CORNERS[Component.RIGHT_EYE])
+_NOSE_BASE = 2
+_LIPS = (13, 14)
+
+
+def align(
+    driving: FaceTrack,
+    reference: FaceTrack,
+    *,
+    mode: Alignment = "relative",
+    driving_rest_frame: int | Literal["frontal"] = 0,
+) -> FaceTrack:
+    """Bring the driving track into the reference image's pixels.
+
+    Args:
+        driving: F frames in the driving video's pixels.
+        reference: the portrait's face, one frame.
+        mode: "absolute": the driving frame is laid over the reference image, centre on centre, just large
+            enough to cover it. "relative": see above.
+        driving_rest_frame: the frame in which the driver is taken to look as the portrait does; negative
+            counts from the end. "frontal" takes the most frontal and neutral one (``rest_frame``). Only for
+            "relative".
+    Returns:
+        F frames, ``size`` of the reference, without label maps (they are drawn on demand).
+    Raises:
+        InputError: unknown mode, no such frame, a reference of several frames, or a face without extent.
+    """
+    if len(reference) != 1:
+        raise InputError(
+            f"reference: a face track of {len(reference)} frames; take one, such as track.take([0])"
+        )
+    if mode == "absolute":
+        scale = max(reference.size[0] / driving.size[0], reference.size[1] / driving.size[1])
+        source = np.array([driving.size[1] / 2, driving.size[0] / 2, 0.0])
+        target = np.array([reference.size[1] / 2, reference.size[0] / 2, 0.0])
+        return _moved(driving, scale, source, target, reference.size)
+    if mode != "relative":
+        raise InputError(f"alignment: unknown mode {mode!r}; choose 'relative' or 'absolute'")
+    rest = _resting_landmarks(driving, driving_rest_frame)
+    portrait = reference.landmarks[0].astype(np.float64)
+    extent, wanted = face_size(rest), face_size(portrait)
+    if not (extent > 0 and wanted > 0):
+        raise InputError("driving or reference: the face has no extent; analyse it again")
+    return _moved(driving, wanted / extent, face_centre(rest), face_centre(portrait), reference.size)
+
+
+def face_size(landmarks: np.ndarray) -> float:
+    """A size that expressions leave alone, measured in three dimensions so that turning hardly changes it.
+
+    The geometric mean of two distances: between the eyes, and from their middle to the base of the nose.
+
+    Args:
+        landmarks: (478, 3).
+    """
+    left, right = landmarks[_LEFT_EYE].mean(axis=0), landmarks[_RIGHT_EYE].mean(axis=0)
+    across = np.linalg.norm(left - right)
+    down = np.linalg.norm(landmarks[_NOSE_BASE] - (left + right) / 2)
+    return float(np.sqrt(across * down))
+
+
+def face_centre(landmarks: np.ndarray) -> np.ndarray:
+    """The middle between the eyes and the base of the nose, (3,): no blink, word or smile moves it."""
+    eyes = landmarks[np.concatenate([_LEFT_EYE, _RIGHT_EYE])].mean(axis=0)
+    return (eyes + landmarks[_NOSE_BASE]) / 2
+
+
+def rest_frame(track: FaceTrack) -> int:
+    """The frame that looks most straight ahead, with level head, mouth closed and eyes open.
+
+    Filled-in frames are passed over unless there is no other. The first of equal frames wins.
+    """
+    points = track.landmarks[..., :2].astype(np.float64)
+    left, right = points[:, _LEFT_EYE].mean(axis=1), points[:, _RIGHT_EYE].mean(axis=1)
+    middle, way = (left + right) / 2, left - right
+    unit = np.maximum(np.linalg.norm(way, axis=1), 1e-6)
+    nose = points[:, _NOSE_BASE] - middle
+    turned = np.abs((nose * way).sum(axis=1)) / unit**2
+    level = np.abs(np.arctan2(way[:, 1], way[:, 0]))
+    height = np.linalg.norm(nose, axis=1) / unit
+    nodded = np.abs(height - np.median(height))
+    open_mouth = np.linalg.norm(points[:, _LIPS[0]] - points[:, _LIPS[1]], axis=1) / unit
+    apertures = np.linalg.norm(points[:, [386, 159]] - points[:, [374, 145]], axis=-1).mean(axis=1) / unit
+    closed_eyes = np.maximum(np.median(apertures) - apertures, 0)
+    score = turned + level + nodded + open_mouth + 2 * closed_eyes
+    if track.detected.any():
+        score = np.where(track.detected, score, np.inf)
+    return int(np.argmin(score))
+
+
+def _resting_landmarks(driving: FaceTrack, frame: int | Literal["frontal"]) -> np.ndarray:
+    index = rest_frame(driving) if frame == "frontal" else frame
+    if not -len(driving) <= index < len(driving):
+        raise InputError(
+            f"driving: rest frame {index} of a clip of {len(driving)} frames; choose an earlier one"
+        )
+    return driving.landmarks[index].astype(np.float64)
+
+
+def _moved(
+    track: FaceTrack, scale: float, source: np.ndarray, target: np.ndarray, size: tuple[int, int]
+) -> FaceTrack:
+    """The similarity that scales by ``scale`` and takes the point ``source`` to ``target``."""
+    landmarks = target + (track.landmarks - source) * scale
+    corners = target[:2] + (track.boxes.reshape(-1, 2, 2) - source[:2]) * scale
+    return replace(
+        track,
+        landmarks=landmarks.astype(np.float32),
+        boxes=corners.reshape(-1, 4).astype(np.float32),
+        size=size,
+        label_maps=None,
+    )

@@ -1,0 +1,69 @@
+"""The one sampling loop, for every network and every scheduler."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import SchedulerMixin
+from torch import Tensor
+
+from ..backbones.base import Backbone, ConditioningT
+from ..types import StepEvent, StepObserver
+from .guidance import SignalFusion, combine
+from .schedule import advance, clean_from_prediction, start
+from .windows import CyclicOverlap, Window
+
+
+# no_grad rather than inference_mode: an inference tensor could never take part in training afterwards.
+@torch.no_grad()
+def sample(
+    backbone: Backbone[ConditioningT],
+    conditioning: ConditioningT,
+    noise: Tensor,
+    *,
+    scheduler: SchedulerMixin,
+    steps: int,
+    windows: CyclicOverlap,
+    guidance: SignalFusion,
+    generator: torch.Generator | None = None,
+    observer: StepObserver | None = None,
+) -> Tensor:
+    """Denoise the frames of one clip (or one chunk of a long one).
+
+    Args:
+        conditioning: of all F frames, from ``backbone.prepare``.
+        noise: (1, F, C, h, w), standard normal; the network is fed in its dtype and on its device, while
+            the latents are kept and stepped in float32.
+        scheduler: from ``make_scheduler``; it is started anew, so it may have been used before.
+        steps: >= 1.
+        generator: for schedulers that add noise in between ("lcm"); None takes torch's own.
+        observer: told after every window and every step; cancels by raising. All state is local, so nothing
+            is left behind.
+    Returns:
+        (1, F, C, h, w), the clean latents, in the dtype of ``noise``.
+    """
+    start(scheduler, steps)
+    timesteps = scheduler.timesteps.to(noise.device)
+    latents = noise.float() * scheduler.init_noise_sigma
+    for step, t in enumerate(scheduler.timesteps):
+        noisy = scheduler.scale_model_input(latents, t)
+        blended = torch.zeros_like(latents)
+        parts = windows.windows(step, noise.shape[1])
+        for done, window in enumerate(parts, start=1):
+            condition = conditioning.take(window.frames)
+            weights = guidance.coefficients(step, steps, has_history=condition.num_history > 0)
+            seen = noisy[:, window.span].to(noise.dtype)
+            predictions = backbone.predict(seen, timesteps[step], condition, tuple(weights))
+            blended[:, window.span] += combine(predictions, weights) * _blend_weights(window, blended)
+            if observer is not None:
+                observer(StepEvent(step, steps, done, len(parts), False, latents))
+        latents, before = advance(scheduler, blended, t, latents, generator), noisy
+        if observer is not None:
+            clean = clean_from_prediction(scheduler, blended, before, t)
+            observer(StepEvent(step, steps, len(parts), len(parts), True, clean))
+    return latents.to(noise.dtype)
+
+
+def _blend_weights(window: Window, like: Tensor) -> Tensor:
+    """(F, 1, 1, 1) in the dtype and on the device of ``like``, without waiting for the device."""
+    weights = torch.tensor(window.weights, dtype=like.dtype).view(-1, 1, 1, 1)
+    return weights.to(like.device, non_blocking=True)

@@ -1,0 +1,190 @@
+"""Noise schedules: diffusers' schedulers behind short names, and the same schedule for training.
+
+A noisy latent is ``alpha * clean + sigma * noise``: variance-preserving (alpha^2 + sigma^2 = 1) for the
+Stable Diffusion 1.5 family, a straight line (alpha + sigma = 1, timestep = sigma * num_train_timesteps) for
+flow matching. Training and the loop take alpha and sigma from here, so loss and sampler cannot disagree.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    LCMScheduler,
+    SchedulerMixin,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor
+
+from ..config import ScheduleConfig, SchedulerName
+from ..errors import InputError
+from ..types import PredictionType
+
+_FLOW_NAMES = ("euler", "dpmpp_2m", "unipc")
+
+
+class FlowEuler(FlowMatchEulerDiscreteScheduler):
+    """diffusers' flow-matching Euler with the two members that its other schedulers have."""
+
+    init_noise_sigma = 1.0
+
+    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor:
+        return sample
+
+
+def make_scheduler(config: ScheduleConfig, name: SchedulerName = "ddim") -> SchedulerMixin:
+    """A fresh scheduler for a model's schedule. Deterministic (DDIM has eta 0), except "lcm".
+
+    Raises:
+        InputError: for an unknown name, or one that cannot sample this prediction type; lists those that can.
+    """
+    flow = config.prediction_type == "flow"
+    possible = _FLOW_NAMES if flow else get_args(SchedulerName)
+    if name not in possible:
+        raise InputError(
+            f"scheduler {name!r} cannot sample a model that predicts {config.prediction_type!r}; "
+            f"choose one of {', '.join(possible)}"
+        )
+    if config.prediction_type == "epsilon" and config.rescale_betas_zero_snr:
+        raise InputError(
+            "schedule: a model that predicts epsilon cannot start from zero terminal SNR, where the noise says "
+            "nothing about the image; set rescale_betas_zero_snr to false or use a v_prediction model"
+        )
+    return _flow_scheduler(config, name) if flow else _diffusion_scheduler(config, name)
+
+
+def _flow_scheduler(config: ScheduleConfig, name: SchedulerName) -> SchedulerMixin:
+    steps = config.num_train_timesteps
+    if name == "euler":
+        return FlowEuler(num_train_timesteps=steps, shift=config.flow_shift)
+    solver = DPMSolverMultistepScheduler if name == "dpmpp_2m" else UniPCMultistepScheduler
+    return solver(
+        num_train_timesteps=steps,
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=config.flow_shift,
+    )
+
+
+def _diffusion_scheduler(config: ScheduleConfig, name: SchedulerName) -> SchedulerMixin:
+    shared: dict[str, Any] = {
+        "num_train_timesteps": config.num_train_timesteps,
+        "beta_start": config.beta_start,
+        "beta_end": config.beta_end,
+        "beta_schedule": config.beta_schedule,
+        "prediction_type": config.prediction_type,
+        "rescale_betas_zero_snr": config.rescale_betas_zero_snr,
+        "timestep_spacing": config.timestep_spacing,
+    }
+    if name == "ddim":
+        return DDIMScheduler(**shared, clip_sample=False, set_alpha_to_one=True)
+    if name == "lcm":
+        return LCMScheduler(**shared, clip_sample=False, set_alpha_to_one=True)
+    if name == "euler":
+        return EulerDiscreteScheduler(**shared)
+    if name == "dpmpp_2m":
+        return DPMSolverMultistepScheduler(**shared, algorithm_type="dpmsolver++", solver_order=2)
+    return UniPCMultistepScheduler(**shared)
+
+
+def start(scheduler: SchedulerMixin, steps: int) -> None:
+    """Set the timesteps and forget any earlier run. Timesteps stay on the CPU: stepping never waits for a GPU.
+
+    Raises:
+        InputError: if the scheduler cannot make this many steps.
+    """
+    limit = scheduler.config.num_train_timesteps
+    if isinstance(scheduler, LCMScheduler):
+        limit = scheduler.config.original_inference_steps
+    if not 1 <= steps <= limit:
+        raise InputError(f"steps {steps}: this scheduler can make 1 to {limit}")
+    if isinstance(scheduler, FlowEuler):
+        # Evenly from 1 towards 0: diffusers' own default spends its last step at sigma 0.001, on nothing.
+        scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist())
+    else:
+        scheduler.set_timesteps(steps)
+        if _prediction_type(scheduler) == "flow":
+            # diffusers cuts these to whole numbers; the network was trained with sigma's own timestep.
+            scheduler.timesteps = scheduler.sigmas[:-1] * scheduler.config.num_train_timesteps
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)
+
+
+def advance(
+    scheduler: SchedulerMixin,
+    prediction: Tensor,
+    timestep: Tensor,
+    latents: Tensor,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """The scheduler's own step: latents at ``timestep`` to latents at the next, less noisy one."""
+    random = "generator" in inspect.signature(scheduler.step).parameters
+    extra = {"generator": generator} if random else {}
+    return scheduler.step(prediction, timestep, latents, **extra).prev_sample
+
+
+def add_noise(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """Make latents as noisy as they are at a timestep.
+
+    Args:
+        clean, noise: (B, F, C, h, w).
+        timesteps: (B,) or scalar, in 0 to num_train_timesteps - 1; for flow matching any number from 0 to
+            num_train_timesteps.
+    """
+    alpha, sigma = _alpha_sigma(scheduler, timesteps, clean)
+    return alpha * clean + sigma * noise
+
+
+def prediction_target(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """What a network should predict of ``add_noise(scheduler, clean, noise, timesteps)``; same arguments."""
+    kind = _prediction_type(scheduler)
+    if kind == "epsilon":
+        return noise
+    if kind == "sample":
+        return clean
+    if kind == "flow":
+        return noise - clean
+    alpha, sigma = _alpha_sigma(scheduler, timesteps, clean)
+    return alpha * noise - sigma * clean
+
+
+def clean_from_prediction(
+    scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor, timesteps: Tensor
+) -> Tensor:
+    """The clean latents that a prediction stands for: the inverse of ``prediction_target``.
+
+    Args:
+        prediction, noisy: (B, F, C, h, w); ``noisy`` as the network sees it (after ``scale_model_input``).
+        timesteps: (B,) or scalar.
+    """
+    kind = _prediction_type(scheduler)
+    if kind == "sample":
+        return prediction
+    alpha, sigma = _alpha_sigma(scheduler, timesteps, noisy)
+    if kind == "epsilon":
+        return (noisy - sigma * prediction) / alpha
+    if kind == "flow":
+        return noisy - sigma * prediction
+    return alpha * noisy - sigma * prediction
+
+
+def _prediction_type(scheduler: SchedulerMixin) -> PredictionType:
+    kind = scheduler.config.get("prediction_type", "flow_prediction")
+    return "flow" if kind == "flow_prediction" else kind
+
+
+def _alpha_sigma(scheduler: SchedulerMixin, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha and sigma per item of the batch, in a shape that multiplies ``like``."""
+    timesteps = timesteps.reshape(-1, *[1] * (like.ndim - 1)).to(like.device)
+    if _prediction_type(scheduler) == "flow":
+        sigma = timesteps / scheduler.config.num_train_timesteps
+        return (1 - sigma).to(like.dtype), sigma.to(like.dtype)
+    kept = scheduler.alphas_cumprod.to(like.device)[timesteps.round().long()]
+    return kept.sqrt().to(like.dtype), (1 - kept).sqrt().to(like.dtype)

@@ -1,0 +1,130 @@
+"""Which frames are denoised together at which step: cyclic overlap (VividPortraits).
+
+A network sees ``length`` frames at a time, so a longer clip is covered by windows that share frames.
+Fixed windows leave their seams at the same frames in every step, and a seam is where a face jumps. So the
+windows move right by one frame per step: within ``length - overlap`` steps every frame but the clip's
+first and last has been inside an overlap, every seam has been averaged away, and a frame's influence has
+grown from ``length`` to almost ``2 * length`` frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from ..errors import InputError
+
+Blend = Literal["uniform", "linear"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Neighbouring frames that are denoised together.
+
+    Attributes:
+        frames: indices into the clip, rising by one.
+        weights: of each frame of this window, in (0, 1]; over the windows of a step a frame's weights sum to 1.
+    """
+
+    frames: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def span(self) -> slice:
+        """``frames`` as a slice, so that taking them from a tensor copies nothing."""
+        return slice(self.frames[0], self.frames[-1] + 1)
+
+
+@dataclass(frozen=True)
+class CyclicOverlap:
+    """The windows of every step.
+
+    Attributes:
+        length: frames denoised together, >= 1; best what the model was trained with.
+        overlap: frames that neighbouring windows share at least, 0 <= overlap < length.
+        cyclic: move the windows right by one frame per step; False keeps them in place.
+        blend: how overlapping predictions are averaged: "uniform" (the paper) or "linear", which trusts the
+            middle of a window more than its ends.
+    Raises:
+        InputError: if the values do not fit together.
+    Source: VividPortraits, cyclic overlap. Where the paper is silent: segments pushed against the clip's
+        ends keep their full length, so that the network never sees fewer frames than it was trained with.
+    """
+
+    length: int
+    overlap: int
+    cyclic: bool = True
+    blend: Blend = "uniform"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.length:
+            raise InputError(
+                f"window {self.length}, overlap {self.overlap}: the overlap must be at least 0 and smaller "
+                f"than the window; try an overlap of {max(self.length, 1) // 4}"
+            )
+        if self.blend not in get_args(Blend):
+            raise InputError(f"blend {self.blend!r}: choose one of {', '.join(get_args(Blend))}")
+
+    @property
+    def stride(self) -> int:
+        """Frames from one window to the next, and steps until the windows stand where they began."""
+        return self.length - self.overlap
+
+    def starts(self, step: int, num_frames: int) -> list[int]:
+        """First frames of the windows of a step, rising: 0, the moved ones, and the last that fits."""
+        last = num_frames - self.length
+        if last <= 0:
+            return [0]
+        offset = step % self.stride if self.cyclic else 0
+        return sorted({0, *range(offset, last, self.stride), last})
+
+    def windows(self, step: int, num_frames: int) -> list[Window]:
+        """The windows of one step: they cover every frame, and neighbours share >= ``overlap`` frames.
+
+        Args:
+            step: denoising step, >= 0.
+            num_frames: of the clip, >= 1; up to ``length`` frames make one window of all of them.
+        Returns:
+            Windows by first frame: one starts at frame 0, one ends at the last frame.
+        """
+        if num_frames < 1:
+            raise InputError(f"frames {num_frames}: a clip needs at least one frame")
+        length = min(self.length, num_frames)
+        frames = np.add.outer(self.starts(step, num_frames), np.arange(length))
+        weights = np.broadcast_to(self._position_weights(length), frames.shape)
+        total = np.bincount(frames.ravel(), weights.ravel(), minlength=num_frames)
+        return [
+            Window(tuple(row.tolist()), tuple(weight.tolist()))
+            for row, weight in zip(frames, weights / total[frames])
+        ]
+
+    def _position_weights(self, length: int) -> np.ndarray:
+        """(length,) in (0, 1] by position in the window; never 0, so that sums are divisible."""
+        if self.blend == "uniform":
+            return np.ones(length)
+        position = np.arange(length)
+        from_end = np.minimum(position, length - 1 - position) + 1
+        return np.minimum(from_end / (self.overlap + 1), 1.0)
+
+
+def window_picture(windows: CyclicOverlap, num_frames: int, steps: int, *, cell: int = 12) -> np.ndarray:
+    """Draw which frames are denoised together: a row per step, a column per frame.
+
+    Neighbouring windows are blue and orange in turn; a frame in an overlap shows their blend.
+
+    Args:
+        cell: pixels per step and frame, >= 2.
+    Returns:
+        (steps * cell, num_frames * cell, 3) uint8, RGB.
+    """
+    colours = np.array([(66, 135, 245), (245, 158, 66)], dtype=np.float64)
+    cells = np.zeros((steps, num_frames, 3))
+    for step in range(steps):
+        for index, window in enumerate(windows.windows(step, num_frames)):
+            cells[step, window.span] += np.outer(window.weights, colours[index % 2])
+    picture = cells.round().astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
+    picture[cell - 1 :: cell] = 24
+    picture[:, cell - 1 :: cell] = 24
+    return picture

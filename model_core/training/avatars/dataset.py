@@ -1,0 +1,49 @@
+"""Avatars as prepared clips (see clips.py), each a pure function of its seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...files import atomic_path
+from .geometry import landmarks
+from .identity import sample_identity
+from .motion import sample_clip
+from .render import SUPERSAMPLING, render
+from .texture import make_textures
+
+HELD_OUT_SEED = 10_000_000
+"""Seeds from here on are never trained on."""
+
+
+def make_clip(seed: int, *, frames: int, drivers: int = 3, size: int = 128) -> dict[str, np.ndarray]:
+    """One identity's clip, with ``drivers`` other identities performing the same motion.
+
+    Returns:
+        the arrays of a prepared clip, as clips.py lists them.
+    """
+    rng = np.random.default_rng(seed)
+    identity = sample_identity(rng)
+    clip = sample_clip(rng, frames)
+    textures = make_textures(identity, size * SUPERSAMPLING)
+    made = [render(identity, motion, size=size, textures=textures) for motion in clip]
+    others = [sample_identity(rng) for _ in range(drivers)]
+    driving = [[landmarks(other, motion, size=size) for motion in clip] for other in others]
+    return {
+        "images": np.stack([frame.image for frame in made]),
+        "foreground": np.stack([frame.foreground for frame in made]),
+        "landmarks": np.stack([frame.landmarks for frame in made]),
+        "driving_landmarks": np.array(driving, np.float32).reshape(drivers, frames, -1, 3),
+    }
+
+
+def write_identity(folder: Path, seed: int, *, frames: int, drivers: int = 3, size: int = 128) -> Path:
+    """Write one clip as ``<seed>.npz``; one that is already there is left as it is."""
+    path = folder / f"{seed:08d}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = make_clip(seed, frames=frames, drivers=drivers, size=size)
+        with atomic_path(path) as partial, open(partial, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+    return path

@@ -1,0 +1,145 @@
+"""Prepared clips on disk, and the training samples drawn from them.
+
+A prepared clip is one ``.npz``:
+
+    images             (T, H, W, 3) uint8, the frames
+    foreground         (T, H, W) uint8, 255 on the person
+    landmarks          (T, 478, 3) float32, x, y, z in pixels
+    driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
+
+The synthetic avatars are written in this form directly; real clips are brought into it by prepare.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import InputError
+from ..motion.parsing_map import draw_parsing_map
+from ..motion.random_scaling import random_scaling
+from .config import DataConfig
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """One prepared clip, read lazily member by member."""
+
+    path: Path
+
+    def load(self) -> dict[str, np.ndarray]:
+        with np.load(self.path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+
+
+def list_clips(folder: str | Path, *, limit: int = 0) -> list[ClipFile]:
+    """The prepared clips of a folder in name order; none is an InputError."""
+    paths = sorted(Path(folder).glob("*.npz"))
+    if not paths:
+        raise InputError(
+            f"{folder}: no prepared clips (*.npz); make avatars with "
+            "'python -m model_core avatars' or prepare real clips with 'python -m model_core prepare'"
+        )
+    return [ClipFile(path) for path in (paths[:limit] if limit else paths)]
+
+
+class ClipDataset(Dataset[dict[str, Tensor]]):
+    """Training samples as a pure function of (seed, index), so that a resumed run sees the same data.
+
+    Every item holds, for N history and F target frames:
+
+        reference             (3, H, W) in [-1, 1]
+        reference_foreground  (1, H, W) in [0, 1]
+        reference_motion      (3, H, W) in [0, 1]
+        frames                (N + F, 3, H, W) in [-1, 1]
+        motion                (N + F, 3, H, W) in [0, 1], randomly scaled
+        weights               (F, 2, H, W) in [0, 1]: person, and eyes, brows and mouth
+    """
+
+    def __init__(self, config: DataConfig, *, seed: int, length: int, consecutive: bool) -> None:
+        self.config = config
+        self.seed = seed
+        self.length = length
+        self.consecutive = consecutive
+        self.clips = list_clips(config.folder, limit=config.limit)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        clip = self.clips[rng.integers(len(self.clips))].load()
+        reference, frames = self._choose(rng, len(clip["images"]))
+        driving = self._driving(rng, clip)
+        size = clip["images"].shape[1:3]
+        images = _to_float(clip["images"][[reference, *frames]])
+        if rng.random() < self.config.colour_augment:
+            images = random_colours(images, rng)
+        history = self.config.history if self.consecutive else 0
+        return {
+            "reference": images[0],
+            "reference_foreground": torch.from_numpy(clip["foreground"][reference, None]).float() / 255,
+            "reference_motion": _map(clip["landmarks"][reference], size),
+            "frames": images[1:],
+            "motion": torch.stack([_map(marks, size) for marks in self._scale(rng, driving[frames])]),
+            "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
+        }
+
+    def _choose(self, rng: Generator, total: int) -> tuple[int, list[int]]:
+        count = self.config.frames + (self.config.history if self.consecutive else 0)
+        if total < count:
+            raise InputError(f"clips of {total} frames are too short for samples of {count} frames")
+        reference = int(rng.integers(total))
+        if self.consecutive:
+            start = int(rng.integers(total - count + 1))
+            return reference, list(range(start, start + count))
+        return reference, [int(i) for i in rng.choice(total, size=count, replace=False)]
+
+    def _driving(self, rng: Generator, clip: dict[str, np.ndarray]) -> np.ndarray:
+        others = clip.get("driving_landmarks")
+        if others is None or len(others) == 0 or rng.random() >= self.config.cross_identity:
+            return clip["landmarks"]
+        return others[rng.integers(len(others))]
+
+    def _scale(self, rng: Generator, landmarks: np.ndarray) -> list[np.ndarray]:
+        """One scaling for all frames of a sample: a clip shows one driver."""
+        if not self.config.random_scaling:
+            return list(landmarks)
+        seed = int(rng.integers(2**32))
+        return [random_scaling(marks, np.random.default_rng(seed)) for marks in landmarks]
+
+
+def _to_float(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
+    picture = draw_parsing_map(landmarks, source_size=size, size=size)
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255
+
+
+def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:
+    """Where the loss dwells: the person, and a margin around the components that move."""
+    person = torch.from_numpy(clip["foreground"][frame]).float() / 255
+    drawn = _map(clip["landmarks"][frame], clip["images"].shape[1:3]).amax(0) > 0
+    grown = torch.nn.functional.max_pool2d(drawn.float()[None], 5, stride=1, padding=2)[0]
+    return torch.stack([person, grown])
+
+
+def random_colours(images: Tensor, rng: Generator) -> Tensor:
+    """One random colour transform for reference and targets alike: permute, tint, bend.
+
+    Keeps a model from remembering which colours faces have. (N, 3, H, W) in [-1, 1], the same out.
+    """
+    images = images[:, torch.from_numpy(rng.permutation(3))]
+    unit = (images + 1) / 2
+    gamma = float(np.exp(rng.normal(0, 0.25)))
+    gain = torch.from_numpy(rng.uniform(0.7, 1.2, size=(1, 3, 1, 1))).float()
+    shift = torch.from_numpy(rng.uniform(-0.1, 0.1, size=(1, 3, 1, 1))).float()
+    return ((unit**gamma * gain + shift).clamp(0, 1)) * 2 - 1

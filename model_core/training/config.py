@@ -1,0 +1,160 @@
+"""Everything a training run is, as frozen dataclasses read from one YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ..config import ModelConfig
+from ..errors import InputError
+from ..models import read_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where clips come from and how a training sample is drawn from them.
+
+    Attributes:
+        folder: prepared clips (``*.npz``), see clips.py; relative to the working directory.
+        frames: target frames per sample: independent ones in stage 1, consecutive ones in stage 2.
+        history: clean frames before them, stage 2 only.
+        cross_identity: probability that another identity performing the same motion drives.
+        random_scaling: VividPortraits' scaling of the components (0.8-1.2) and the face (0.7-1.3).
+        colour_augment: probability of a random colour transform of the whole clip.
+        limit: use the first so many clips only; 0 uses all.
+    """
+
+    folder: str
+    frames: int = 2
+    history: int = 0
+    cross_identity: float = 0.5
+    random_scaling: bool = True
+    colour_augment: float = 0.7
+    limit: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimiser, schedule and averaging.
+
+    Attributes:
+        steps: optimiser steps of the whole run.
+        batch: clips per process and step.
+        lr: peak learning rate of AdamW, after ``warmup`` steps, decaying by a cosine to ``lr * final``.
+        ema: decay of the averaged weights that are exported.
+        mixed_precision: "no", "bf16" or "fp16".
+    """
+
+    steps: int
+    batch: int = 8
+    lr: float = 1e-3
+    warmup: int = 100
+    final: float = 0.05
+    weight_decay: float = 0.01
+    grad_clip: float = 1.0
+    ema: float = 0.999
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionConfig:
+    """How often each branch of signal fusion is trained, and what the loss dwells on.
+
+    Attributes:
+        unconditional, reference: probability of a step for the branches u and s; the rest trains d and p.
+        history_after: fraction of the run with no history at all (the zeroed-history curriculum of Stable
+            Video-Driven Portraits); afterwards history is given in half of the steps.
+        high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
+        person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
+    """
+
+    unconditional: float = 0.05
+    reference: float = 0.05
+    history_after: float = 0.5
+    high_noise: float = 2.0
+    person_weight: float = 1.0
+    component_weight: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        stage: 1 trains everything but the temporal layers, on independent frames; 2 the temporal layers only.
+        output: folder of checkpoints, logs and sample sheets.
+        init_from: a model file to start from, e.g. stage 1's export.
+        save_every, log_every, sheet_every: in steps.
+        compile: torch.compile the training step.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    optim: OptimConfig
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    stage: Literal[1, 2] = 1
+    output: str = "runs/train"
+    init_from: str | None = None
+    seed: int = 0
+    save_every: int = 500
+    log_every: int = 10
+    sheet_every: int = 500
+    compile: bool = False
+
+
+def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"{where}: unknown settings {unknown}; known are {sorted(known)}")
+    return cls(**values)
+
+
+def _model_config(values: dict[str, Any], where: str) -> ModelConfig:
+    """The model described in the file, or the one that the run starts from."""
+    if "model" not in values:
+        if not values.get("init_from"):
+            raise InputError(f"{where}: give either 'model' or 'init_from'")
+        return read_config(Path(values["init_from"]))
+    model = dict(values["model"])
+    settings = ModelConfig(name=str(model.get("name", "portrait"))).to_dict()
+    unknown = sorted(set(model) - set(settings))
+    if unknown:
+        raise InputError(f"{where}: model: unknown settings {unknown}; known are {sorted(settings)}")
+    for key, value in model.items():
+        settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+    return ModelConfig.from_dict(settings)
+
+
+def load_train_config(path: str | Path, overrides: dict[str, Any] | None = None) -> TrainConfig:
+    """Read a run from YAML; unknown settings are an error that names them.
+
+    Args:
+        overrides: dotted settings that win over the file, e.g. ``{"optim.steps": 100}``.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"training config {path}: {error.strerror}; give an existing YAML file") from error
+    values = yaml.safe_load(text)
+    for key, value in (overrides or {}).items():
+        *parents, last = key.split(".")
+        target = values
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = value
+    values["model"] = _model_config(values, str(path))
+    return _build(
+        TrainConfig,
+        {
+            **values,
+            "data": _build(DataConfig, values["data"], f"{path}: data"),
+            "optim": _build(OptimConfig, values["optim"], f"{path}: optim"),
+            "condition": _build(ConditionConfig, values.get("condition", {}), f"{path}: condition"),
+        },
+        str(path),
+    )

@@ -1,0 +1,119 @@
+"""The training step: one module from a batch to its loss, so that accelerate can wrap it whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import SchedulerMixin
+from torch import Tensor, nn
+
+from ..backbones.unet import UNetBackbone
+from ..sampling.schedule import add_noise, prediction_target
+from ..types import Branch, ReferenceInputs
+from .config import ConditionConfig
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What one step trains, drawn from (seed, step) so that a resumed run draws the same.
+
+    Attributes:
+        branch: the branch of signal fusion.
+        history: whether history frames are shown.
+        seed: of timesteps and noise.
+    """
+
+    branch: Branch
+    history: bool
+    seed: int
+
+
+def plan_step(config: ConditionConfig, *, seed: int, step: int, steps: int) -> StepPlan:
+    """Draw branch and history of one step (condition dropout, zeroed-history curriculum)."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    draw, history_draw = torch.rand(2, generator=generator).tolist()
+    noise_seed = int(torch.randint(2**62, (1,), generator=generator))
+    if draw < config.unconditional:
+        return StepPlan(Branch.UNCONDITIONAL, False, noise_seed)
+    if draw < config.unconditional + config.reference:
+        return StepPlan(Branch.REFERENCE, False, noise_seed)
+    history = step >= config.history_after * steps and history_draw < 0.5
+    return StepPlan(Branch.FULL if history else Branch.DRIVING, history, noise_seed)
+
+
+class TrainingStep(nn.Module):
+    """Loss of one batch of prepared clips.
+
+    Args:
+        backbone: the networks that train.
+        autoencoder: frozen.
+        scheduler: the same noise schedule that sampling uses.
+        temporal: stage 2 runs the temporal layers.
+        num_history: history frames at the front of every sample.
+    """
+
+    def __init__(
+        self,
+        backbone: UNetBackbone,
+        autoencoder: nn.Module,
+        scheduler: SchedulerMixin,
+        condition: ConditionConfig,
+        *,
+        temporal: bool,
+        num_history: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.autoencoder = autoencoder.requires_grad_(False)
+        self.scheduler = scheduler
+        self.condition = condition
+        self.temporal = temporal
+        self.num_history = num_history
+
+    def forward(self, batch: dict[str, Tensor], plan: StepPlan) -> Tensor:
+        """The weighted squared error of the prediction; a scalar.
+
+        Args:
+            batch: stacked items of ``ClipDataset``.
+        """
+        clean = self._encode(batch["frames"])
+        history, target = clean[:, : self.num_history], clean[:, self.num_history :]
+        noise, timesteps = self._noise(target, plan)
+        noisy = add_noise(self.scheduler, target, noise, timesteps)
+        reference = self.backbone.encode_reference(self._reference(batch))
+        motion = batch["motion"]
+        conditioning = self.backbone.condition(
+            reference,
+            motion[:, self.num_history :],
+            history_latents=history if plan.history else None,
+            history_motion=motion[:, : self.num_history] if plan.history else None,
+        )
+        prediction = self.backbone.predict_branch(noisy, timesteps, conditioning, plan.branch, temporal=self.temporal)
+        wanted = prediction_target(self.scheduler, target, noise, timesteps)
+        error = (prediction.float() - wanted).square()
+        return (error * self._weights(batch["weights"], error)).mean()
+
+    def _encode(self, frames: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.autoencoder.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+
+    def _reference(self, batch: dict[str, Tensor]) -> ReferenceInputs:
+        with torch.no_grad():
+            latents = self.autoencoder.encode(batch["reference"])
+        return ReferenceInputs(batch["reference"], latents, batch["reference_foreground"], batch["reference_motion"])
+
+    def _noise(self, target: Tensor, plan: StepPlan) -> tuple[Tensor, Tensor]:
+        """Noise (B, F, C, h, w) and timesteps (B,), from the plan's seed on the CPU."""
+        generator = torch.Generator().manual_seed(plan.seed)
+        noise = torch.randn(target.shape, generator=generator).to(target)
+        draw = torch.rand(target.shape[0], generator=generator) ** (1 / self.condition.high_noise)
+        last = self.scheduler.config.num_train_timesteps - 1
+        return noise, (draw * (last + 1)).long().clamp(max=last).to(target.device)
+
+    def _weights(self, weights: Tensor, error: Tensor) -> Tensor:
+        """(B, F, 2, H, W) to the shape of the error; exact for folded latents, averaged for others."""
+        person, parts = weights.unbind(2)
+        weight = 1 + self.condition.person_weight * person + self.condition.component_weight * parts
+        pooled = nn.functional.adaptive_avg_pool2d(weight, error.shape[-2:])
+        return (pooled / pooled.mean()).unsqueeze(2)

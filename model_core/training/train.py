@@ -1,0 +1,220 @@
+"""The training loop on accelerate: resumable after a kill at any moment, the same on several GPUs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from ..models import PortraitModel, build_model, load_model, save_model
+from ..sampling.schedule import make_scheduler
+from .clips import ClipDataset
+from .config import TrainConfig
+from .sheets import write_sheet
+from .step import TrainingStep, plan_step
+
+_log = logging.getLogger(__name__)
+_STATE = "state"
+
+
+def lr_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
+    """Linear warm-up to 1, then a cosine to ``final``."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _initial_model(config: TrainConfig) -> PortraitModel:
+    torch.manual_seed(config.seed)
+    if config.init_from is None:
+        return build_model(config.model)
+    loaded = load_model(config.init_from)
+    return replace(loaded, config=config.model)
+
+
+def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
+    """Stage 1: everything but the temporal layers. Stage 2: the temporal layers alone (VividPortraits)."""
+    temporal = model.backbone.denoiser.motion
+    assert temporal is not None
+    moving = {id(p) for p in temporal.parameters()}
+    chosen = []
+    for parameter in model.backbone.parameters():
+        wanted = (id(parameter) in moving) == (stage == 2)
+        parameter.requires_grad_(wanted)
+        if wanted:
+            chosen.append(parameter)
+    return chosen
+
+
+class Run:
+    """One training run: networks, optimiser, averaged weights, and where they are kept.
+
+    A checkpoint is a folder ``state-<step>`` that appears whole by one rename; the newest complete one is
+    taken up again. Data, noise and dropout are functions of (seed, step), so a resumed run repeats
+    exactly what an uninterrupted one would have done.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.output = Path(config.output)
+        self.output.mkdir(parents=True, exist_ok=True)
+        optim = config.optim
+        self.accelerator = Accelerator(
+            mixed_precision=optim.mixed_precision,
+            # each branch of signal fusion leaves some networks out
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        self.model = _initial_model(config)
+        parameters = _trainable(self.model, config.stage)
+        self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
+        self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)
+        self.parameters = parameters
+        step_module = TrainingStep(
+            self.model.backbone,
+            self.model.autoencoder,
+            make_scheduler(config.model.schedule, "ddim"),
+            config.condition,
+            temporal=config.stage == 2,
+            num_history=config.data.history if config.stage == 2 else 0,
+        )
+        if config.compile:
+            step_module.compile()
+        self.module, self.optimizer = self.accelerator.prepare(step_module, self.optimizer)
+        self.ema.to(self.accelerator.device)
+        self.step = 0
+        self._resume()
+
+    def _resume(self) -> None:
+        states = sorted(self.output.glob(f"{_STATE}-*"), key=lambda p: int(p.name.split("-")[1]))
+        if not states:
+            return
+        newest = states[-1]
+        self.accelerator.load_state(str(newest))
+        saved = torch.load(newest / "run.pt", map_location=self.accelerator.device, weights_only=True)
+        self.ema.load_state_dict(saved["ema"])
+        self.step = saved["step"]
+        _log.info("resumed from %s", newest)
+
+    def save(self) -> None:
+        """Write a checkpoint whole, then drop all but the last two."""
+        self.accelerator.wait_for_everyone()
+        final = self.output / f"{_STATE}-{self.step}"
+        if final.exists():
+            return
+        partial = self.output / f"partial-{self.step}"
+        shutil.rmtree(partial, ignore_errors=True)
+        self.accelerator.save_state(str(partial))
+        if self.accelerator.is_main_process:
+            torch.save({"ema": self.ema.state_dict(), "step": self.step}, partial / "run.pt")
+            os.replace(partial, final)
+            states = sorted(self.output.glob(f"{_STATE}-*"), key=lambda p: int(p.name.split("-")[1]))
+            for old in states[:-2]:
+                shutil.rmtree(old)
+
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """The batches still to come, in the order that the seed fixes."""
+        config = self.config
+        processes = self.accelerator.num_processes
+        per_step = config.optim.batch * processes
+        dataset = ClipDataset(
+            config.data,
+            seed=config.seed,
+            length=config.optim.steps * per_step,
+            consecutive=config.stage == 2,
+        )
+        rank = self.accelerator.process_index
+        indices = [
+            step * per_step + rank * config.optim.batch + item
+            for step in range(self.step, config.optim.steps)
+            for item in range(config.optim.batch)
+        ]
+        loader = DataLoader(Subset(dataset, indices), batch_size=config.optim.batch, num_workers=1)
+        for batch in loader:
+            yield {key: value.to(self.accelerator.device) for key, value in batch.items()}
+
+    def train_step(self, batch: dict[str, Tensor]) -> float:
+        """One optimiser step; returns the loss."""
+        optim = self.config.optim
+        plan = plan_step(self.config.condition, seed=self.config.seed, step=self.step, steps=optim.steps)
+        factor = lr_factor(self.step, warmup=optim.warmup, steps=optim.steps, final=optim.final)
+        for group in self.optimizer.param_groups:
+            group["lr"] = optim.lr * factor
+        with self.accelerator.autocast():
+            loss = self.module(batch, plan)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.parameters, optim.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.step(self.parameters)
+        self.step += 1
+        return float(loss.detach())
+
+    def export(self) -> Path:
+        """Write the averaged weights as a model file."""
+        path = self.output / f"{self.config.model.name}.safetensors"
+        self.ema.store(self.parameters)
+        self.ema.copy_to(self.parameters)
+        save_model(self.model, path)
+        self.ema.restore(self.parameters)
+        return path
+
+    def sheet(self) -> None:
+        """A sample sheet by the averaged weights."""
+        self.ema.store(self.parameters)
+        self.ema.copy_to(self.parameters)
+        write_sheet(self.model, self.config, self.output / f"sheet-{self.step:06d}.png")
+        self.ema.restore(self.parameters)
+
+
+def train(config: TrainConfig, *, progress: bool = True) -> Path:
+    """Run or resume a training run to its end.
+
+    Writes ``log.jsonl`` (step, loss, branch, seconds), checkpoints, sample sheets and, at every
+    checkpoint, the averaged model as ``<name>.safetensors``.
+
+    Returns:
+        the exported model file.
+    """
+    run = Run(config)
+    main = run.accelerator.is_main_process
+    bar = tqdm(
+        total=config.optim.steps,
+        initial=run.step,
+        disable=not (progress and main),
+        desc=f"stage {config.stage}",
+    )
+    with open(run.output / "log.jsonl", "a", encoding="utf-8") as log:
+        losses = []
+        started = time.perf_counter()
+        for batch in run.batches():
+            losses.append(run.train_step(batch))
+            bar.update()
+            if main and run.step % config.log_every == 0:
+                mean = sum(losses) / len(losses)
+                seconds = time.perf_counter() - started
+                log.write(json.dumps({"step": run.step, "loss": mean, "seconds": round(seconds, 2)}) + "\n")
+                log.flush()
+                bar.set_postfix(loss=f"{mean:.4f}")
+                losses = []
+            if run.step % config.save_every == 0 or run.step == config.optim.steps:
+                run.save()
+                if main:
+                    run.export()
+            if main and run.step % config.sheet_every == 0:
+                run.sheet()
+    bar.close()
+    return run.export()

@@ -1,0 +1,179 @@
+"""The training loop on tiny networks: resuming, stages, curriculum, and the loss itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.errors import InputError
+from model_core.models import load_model
+from model_core.training.clips import ClipDataset
+from model_core.training.config import ConditionConfig, DataConfig, TrainConfig, load_train_config
+from model_core.training.step import plan_step
+from model_core.training.train import Run, lr_factor, train
+from model_core.types import Branch
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+stage: 1
+save_every: 2
+log_every: 1
+sheet_every: 1000
+model:
+  name: tiny
+  size: [32, 32]
+  backbone: {latent_channels: 48, latent_stride: 4, block_out_channels: [8, 8], layers_per_block: 1,
+    down_attention: [false, true], up_attention: [true, false], attention_heads: 1, cross_attention_dim: 8,
+    norm_num_groups: 4, pose_guider_channels: [4, 4, 4], motion_heads: 1, motion_max_length: 8,
+    reference_pose: true, reference_concat: true, prediction_type: sample,
+    image_encoder: {hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 1,
+      image_size: 16, patch_size: 8, projection_dim: 8}}
+  autoencoder: {kind: fold, stride: 4, scaling_factor: 2.0}
+  schedule: {prediction_type: sample}
+data: {folder: CLIPS, frames: 2}
+optim: {steps: 6, batch: 2, warmup: 2, ema: 0.5}
+"""
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        np.savez(
+            folder / f"{index}.npz",
+            images=rng.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8),
+            foreground=np.full((6, 32, 32), 255, np.uint8),
+            landmarks=rng.uniform(8, 24, (6, 478, 3)).astype(np.float32),
+            driving_landmarks=rng.uniform(8, 24, (2, 6, 478, 3)).astype(np.float32),
+        )
+    return folder
+
+
+@pytest.fixture
+def config(clips: Path, tmp_path: Path) -> TrainConfig:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.replace("CLIPS", str(clips)))
+    return load_train_config(path, {"output": str(tmp_path / "run")})
+
+
+def losses(config: TrainConfig) -> list[float]:
+    rows = [json.loads(line) for line in (Path(config.output) / "log.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in sorted(rows, key=lambda row: row["step"])]
+
+
+def test_resuming_repeats_the_uninterrupted_run(config: TrainConfig, tmp_path: Path) -> None:
+    whole = train(config, progress=False)
+    halves = dataclasses.replace(config, output=str(tmp_path / "halves"))
+    first = Run(halves)
+    for batch, _ in zip(first.batches(), range(4), strict=False):
+        first.train_step(batch)
+    first.save()
+    del first
+    second = train(halves, progress=False)
+    assert losses(halves) == losses(config)[4:]
+    a, b = load_model(whole), load_model(second)
+    for left, right in zip(a.backbone.state_dict().values(), b.backbone.state_dict().values(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_a_kill_at_any_moment_loses_at_most_the_steps_since_the_checkpoint(
+    config: TrainConfig, clips: Path, tmp_path: Path
+) -> None:
+    straight = dataclasses.replace(config, output=str(tmp_path / "straight"))
+    train(straight, progress=False)
+    path = tmp_path / "killed.yaml"
+    path.write_text(CONFIG.replace("CLIPS", str(clips)) + f"output: {tmp_path / 'killed'}\n")
+    command = [sys.executable, "-m", "model_core", "train", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("state-*")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ})
+    rows = [json.loads(line) for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
+    last = {row["step"]: row["loss"] for row in rows}
+    assert [last[step] for step in sorted(last)] == losses(straight)
+
+
+def test_stage_two_trains_the_temporal_layers_only(config: TrainConfig, tmp_path: Path) -> None:
+    exported = train(config, progress=False)
+    second = dataclasses.replace(
+        config,
+        stage=2,
+        init_from=str(exported),
+        output=str(tmp_path / "two"),
+        data=dataclasses.replace(config.data, frames=3, history=2),
+    )
+    after = load_model(train(second, progress=False)).backbone.state_dict()
+    before = load_model(exported).backbone.state_dict()
+    for name, value in after.items():
+        temporal = name.startswith("denoiser.motion.") and not name.endswith(".pe")
+        if not temporal:
+            assert torch.equal(value, before[name]), name
+    assert any(not torch.equal(after[n], before[n]) for n in after if "motion" in n and "proj_out" in n)
+
+
+def test_samples_are_a_function_of_seed_and_index(clips: Path) -> None:
+    data = DataConfig(folder=str(clips), frames=2, history=1)
+    first = ClipDataset(data, seed=1, length=10, consecutive=True)
+    again = ClipDataset(data, seed=1, length=10, consecutive=True)[3]
+    item = first[3]
+    assert all(torch.equal(item[key], again[key]) for key in item)
+    assert item["frames"].shape == (3, 3, 32, 32)
+    assert item["weights"].shape == (2, 2, 32, 32)
+    assert not torch.equal(item["frames"], first[4]["frames"])
+
+
+def test_without_random_scaling_the_driver_is_drawn_as_it_is(clips: Path) -> None:
+    plain = DataConfig(folder=str(clips), frames=1, random_scaling=False, colour_augment=0, cross_identity=0)
+    scaled = dataclasses.replace(plain, random_scaling=True)
+    a, b = (ClipDataset(d, seed=0, length=1, consecutive=False)[0] for d in (plain, scaled))
+    assert torch.equal(a["frames"], b["frames"])
+    assert not torch.equal(a["motion"], b["motion"])
+
+
+def test_too_short_clips_and_empty_folders_are_named(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="too short"):
+        ClipDataset(DataConfig(folder=str(clips), frames=7), seed=0, length=1, consecutive=True)[0]
+    with pytest.raises(InputError, match="no prepared clips"):
+        ClipDataset(DataConfig(folder=str(tmp_path)), seed=0, length=1, consecutive=True)
+
+
+def test_branches_are_dropped_as_often_as_configured_and_history_comes_late() -> None:
+    condition = ConditionConfig(unconditional=0.1, reference=0.2, history_after=0.5)
+    plans = [plan_step(condition, seed=3, step=step, steps=4000) for step in range(4000)]
+    share = {b: sum(p.branch is b for p in plans) / 4000 for b in Branch}
+    assert abs(share[Branch.UNCONDITIONAL] - 0.1) < 0.02
+    assert abs(share[Branch.REFERENCE] - 0.2) < 0.02
+    assert not any(p.history for p in plans[:2000])
+    late = [p.history for p in plans[2000:] if p.branch in (Branch.DRIVING, Branch.FULL)]
+    assert abs(sum(late) / len(late) - 0.5) < 0.05
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    factors = [lr_factor(step, warmup=10, steps=100, final=0.1) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1.0)
+    assert factors[99] < 0.11 and factors[9] == 1.0
+
+
+def test_unknown_settings_are_named(config: TrainConfig, clips: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(CONFIG.replace("CLIPS", str(clips)).replace("warmup", "warmupp"))
+    with pytest.raises(InputError, match="warmupp"):
+        load_train_config(path)
+    with pytest.raises(InputError, match="existing YAML"):
+        load_train_config(tmp_path / "none.yaml")
