@@ -1,8 +1,9 @@
-"""Videos of any length: chunks that are finished one after another, each given the last frames of the former."""
+"""Videos of any length: chunks finished one after another, each given the last frames of the former."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -34,7 +35,7 @@ def plan_chunks(num_frames: int, chunk: int) -> list[Chunk]:
         raise InputError(f"frames {num_frames}, chunk {chunk}: both must be at least 1")
     count = -(-num_frames // chunk)
     edges = [index * num_frames // count for index in range(count + 1)]
-    return [Chunk(start, stop) for start, stop in zip(edges, edges[1:])]
+    return [Chunk(start, stop) for start, stop in pairwise(edges)]
 
 
 def carry_history(latents: Tensor, motion: MotionSignal, count: int) -> HistoryFrames | None:

@@ -7,7 +7,6 @@ flow matching. Training and the loop take alpha and sigma from here, so loss and
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, get_args
 
 import numpy as np
@@ -21,6 +20,7 @@ from diffusers import (
     SchedulerMixin,
     UniPCMultistepScheduler,
 )
+from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
 from torch import Tensor
 
 from ..config import ScheduleConfig, SchedulerName
@@ -28,6 +28,20 @@ from ..errors import InputError
 from ..types import PredictionType
 
 _FLOW_NAMES = ("euler", "dpmpp_2m", "unipc")
+
+
+class CleanEndDDIM(DDIMScheduler):
+    """diffusers' DDIM whose last step ends at the clean latents.
+
+    Where 1000 is no multiple of the steps (6, 7, 15, 24 ...), diffusers' last step may end at timestep 0,
+    which leaves 3 % of noise in the result; all other steps are diffusers' own.
+    """
+
+    def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, **options: Any) -> DDIMSchedulerOutput:
+        result = super().step(model_output, timestep, sample, **options)
+        if timestep == self.timesteps[-1]:
+            result.prev_sample = result.pred_original_sample
+        return result
 
 
 class FlowEuler(FlowMatchEulerDiscreteScheduler):
@@ -54,7 +68,7 @@ def make_scheduler(config: ScheduleConfig, name: SchedulerName = "ddim") -> Sche
         )
     if config.prediction_type == "epsilon" and config.rescale_betas_zero_snr:
         raise InputError(
-            "schedule: a model that predicts epsilon cannot start from zero terminal SNR, where the noise says "
+            "schedule: a model that predicts epsilon cannot start from zero terminal SNR, where noise says "
             "nothing about the image; set rescale_betas_zero_snr to false or use a v_prediction model"
         )
     return _flow_scheduler(config, name) if flow else _diffusion_scheduler(config, name)
@@ -84,7 +98,7 @@ def _diffusion_scheduler(config: ScheduleConfig, name: SchedulerName) -> Schedul
         "timestep_spacing": config.timestep_spacing,
     }
     if name == "ddim":
-        return DDIMScheduler(**shared, clip_sample=False, set_alpha_to_one=True)
+        return CleanEndDDIM(**shared, clip_sample=False, set_alpha_to_one=True)
     if name == "lcm":
         return LCMScheduler(**shared, clip_sample=False, set_alpha_to_one=True)
     if name == "euler":
@@ -95,7 +109,9 @@ def _diffusion_scheduler(config: ScheduleConfig, name: SchedulerName) -> Schedul
 
 
 def start(scheduler: SchedulerMixin, steps: int) -> None:
-    """Set the timesteps and forget any earlier run. Timesteps stay on the CPU: stepping never waits for a GPU.
+    """Set the timesteps and forget any earlier run.
+
+    Timesteps stay on the CPU, where schedulers look up their tables: no step waits for a GPU.
 
     Raises:
         InputError: if the scheduler cannot make this many steps.
@@ -110,11 +126,21 @@ def start(scheduler: SchedulerMixin, steps: int) -> None:
         scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist())
     else:
         scheduler.set_timesteps(steps)
+        _drop_surplus(scheduler, steps)
         if _prediction_type(scheduler) == "flow":
             # diffusers cuts these to whole numbers; the network was trained with sigma's own timestep.
             scheduler.timesteps = scheduler.sigmas[:-1] * scheduler.config.num_train_timesteps
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
+
+
+def _drop_surplus(scheduler: SchedulerMixin, steps: int) -> None:
+    """For some numbers of steps (61, 103 ...) diffusers' trailing spacing adds a timestep -1 by rounding."""
+    if len(scheduler.timesteps) > steps:
+        scheduler.timesteps = scheduler.timesteps[:steps]
+        scheduler.num_inference_steps = steps
+        if hasattr(scheduler, "sigmas"):
+            scheduler.sigmas = torch.cat([scheduler.sigmas[:steps], scheduler.sigmas[-1:]])
 
 
 def advance(
@@ -125,8 +151,8 @@ def advance(
     generator: torch.Generator | None,
 ) -> Tensor:
     """The scheduler's own step: latents at ``timestep`` to latents at the next, less noisy one."""
-    random = "generator" in inspect.signature(scheduler.step).parameters
-    extra = {"generator": generator} if random else {}
+    # Only LCM draws noise; not every scheduler's step takes a generator.
+    extra = {"generator": generator} if isinstance(scheduler, LCMScheduler) else {}
     return scheduler.step(prediction, timestep, latents, **extra).prev_sample
 
 
@@ -155,9 +181,7 @@ def prediction_target(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, t
     return alpha * noise - sigma * clean
 
 
-def clean_from_prediction(
-    scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor, timesteps: Tensor
-) -> Tensor:
+def clean_from_prediction(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
     """The clean latents that a prediction stands for: the inverse of ``prediction_target``.
 
     Args:

@@ -2,9 +2,9 @@
 
 A network sees ``length`` frames at a time, so a longer clip is covered by windows that share frames.
 Fixed windows leave their seams at the same frames in every step, and a seam is where a face jumps. So the
-windows move right by one frame per step: within ``length - overlap`` steps every frame but the clip's
-first and last has been inside an overlap, every seam has been averaged away, and a frame's influence has
-grown from ``length`` to almost ``2 * length`` frames.
+windows move right by one frame per step: with any overlap, ``length - overlap`` steps put every frame but
+the clip's first and last inside one, every seam has been averaged away, and a frame's influence has grown
+from ``length`` to almost ``2 * length`` frames.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Window:
 
     Attributes:
         frames: indices into the clip, rising by one.
-        weights: of each frame of this window, in (0, 1]; over the windows of a step a frame's weights sum to 1.
+        weights: in (0, 1], one per frame; over the windows of a step the weights of a frame sum to 1.
     """
 
     frames: tuple[int, ...]
@@ -97,7 +97,7 @@ class CyclicOverlap:
         total = np.bincount(frames.ravel(), weights.ravel(), minlength=num_frames)
         return [
             Window(tuple(row.tolist()), tuple(weight.tolist()))
-            for row, weight in zip(frames, weights / total[frames])
+            for row, weight in zip(frames, weights / total[frames], strict=True)
         ]
 
     def _position_weights(self, length: int) -> np.ndarray:

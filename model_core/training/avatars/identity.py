@@ -6,7 +6,7 @@ the origin in its middle). Colours are RGB in [0, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -130,7 +130,7 @@ def _mix(colours: np.ndarray, grey: float) -> np.ndarray:
 def sample_identity(rng: Generator) -> Identity:
     """Draw an identity. Most look natural, a few fantastic, so that a model learns to copy, not to guess."""
     face = _sample_face(rng)
-    hair, brow = _sample_hair(rng)
+    hair, brow = _sample_hair(rng)  # after the face: the order of the draws is what a seed means
     glasses = None
     if rng.random() < 0.22:
         colour = rng.uniform(0, 0.5 if rng.random() < 0.7 else 1.0, 3).astype(np.float32)
@@ -142,7 +142,7 @@ def sample_identity(rng: Generator) -> Identity:
         )
     return Identity(
         shape=_sample_shape(rng),
-        face=Face(**face, brow=brow),
+        face=replace(face, brow=brow),
         hair=hair,
         glasses=glasses,
         scene=_sample_scene(rng),
@@ -178,7 +178,8 @@ def _sample_shape(rng: Generator) -> Shape:
     return Shape(**{name: float(rng.uniform(*limits)) for name, limits in ranges.items()})
 
 
-def _sample_face(rng: Generator) -> dict[str, object]:
+def _sample_face(rng: Generator) -> Face:
+    """The face with brows as dark skin; their own colour goes with the hair."""
     if rng.random() < 0.85:
         dark = rng.uniform() ** 1.4
         skin = np.array([0.95, 0.76, 0.64]) * (1 - dark) + np.array([0.34, 0.2, 0.13]) * dark
@@ -188,16 +189,17 @@ def _sample_face(rng: Generator) -> dict[str, object]:
     lipstick = np.array([0.2, 0, 0.02]) if rng.random() < 0.35 else np.zeros(3)
     lip = np.clip(skin * np.array([0.88, 0.55, 0.55]) + rng.normal(0, 0.04, 3) + lipstick, 0, 1)
     shadow = _hsv(rng.uniform(), rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.7))
-    return {
-        "skin": skin,
-        "lip": lip.astype(np.float32),
-        "eye": _hsv(rng.uniform(), rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.75)),
-        "beard": str(rng.choice(BEARDS)),
-        "freckles": bool(rng.random() < 0.25),
-        "blush": float(rng.uniform(0, 0.25)),
-        "eye_shadow": shadow if rng.random() < 0.25 else None,
-        "earring": bool(rng.random() < 0.15),
-    }
+    return Face(
+        skin=skin,
+        lip=lip.astype(np.float32),
+        brow=skin * np.float32(0.5),
+        eye=_hsv(rng.uniform(), rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.75)),
+        beard=str(rng.choice(BEARDS)),
+        freckles=bool(rng.random() < 0.25),
+        blush=float(rng.uniform(0, 0.25)),
+        eye_shadow=shadow if rng.random() < 0.25 else None,
+        earring=bool(rng.random() < 0.15),
+    )
 
 
 def _sample_hair(rng: Generator) -> tuple[Hair, Colour]:

@@ -89,7 +89,7 @@ def _soft(value: np.ndarray, width: float) -> np.ndarray:
     return np.clip(value / width + 0.5, 0, 1)
 
 
-def _unit(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _unit(x: np.ndarray, y: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
     normal = np.stack(np.broadcast_arrays(x, y, z), -1).astype(np.float32)
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
@@ -126,7 +126,7 @@ class _View:
         return np.asarray(point, np.float32) @ self.rotation.T
 
     def normals(self, hits: _Hits, *, smooth: float = 0.0) -> np.ndarray:
-        depth = hits.depth.astype(np.float32) * self.scale
+        depth: cv2.typing.MatLike = hits.depth.astype(np.float32) * self.scale
         if smooth:
             depth = cv2.GaussianBlur(depth, (0, 0), smooth)
         return _normals(depth, 1 / self.size)
@@ -210,7 +210,7 @@ def _draw_body(canvas: _Canvas, view: _View, textures: Textures) -> None:
     across = (view.px - x) / scene.shoulder
     moved = np.array([[1, 0, motion.x * 0.45 * size], [0, 1, motion.y * 0.5 * size]], np.float32)
     cloth = cv2.warpAffine(textures.cloth, moved, (size, size), borderMode=cv2.BORDER_REFLECT)
-    normals = _unit(across * 0.9, np.float32(-0.35), np.float32(1))
+    normals = _unit(across * 0.9, -0.35, 1.0)
     canvas.lay(canvas.shade(cloth, normals), _soft(view.py - (y + 0.035 + 0.2 * across**2), 0.01))
     middle, half = (x + view.cx) / 2, view.scale * identity.shape.half_width * 0.46
     around = np.clip((view.px - middle) / half, -0.95, 0.95)

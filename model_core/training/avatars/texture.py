@@ -79,7 +79,7 @@ def _oval(image: np.ndarray, centre: tuple[float, float], axes: tuple[float, flo
 
 def _cover(outline: object, *, blur: float = 0.0) -> np.ndarray:
     """Mask of a filled outline, (TEXTURE, TEXTURE, 1) in [0, 1]."""
-    mask = np.zeros((TEXTURE, TEXTURE), np.uint8)
+    mask: cv2.typing.MatLike = np.zeros((TEXTURE, TEXTURE), np.uint8)
     cv2.fillPoly(mask, [_fixed(outline)], (255,), cv2.LINE_AA, _SHIFT)
     if blur:
         mask = cv2.GaussianBlur(mask, (0, 0), blur)
@@ -228,8 +228,8 @@ def _paint_eyes(face: np.ndarray, identity: Identity, points: Points) -> np.ndar
         opening = _cover([points[i] for i in ring])
         ball = np.ones_like(face) * np.array([0.93, 0.92, 0.9], np.float32)
         x, y = points[centre]
-        for share, colour in ((1.0, look.eye * 0.5), (0.84, look.eye), (0.45, np.full(3, 0.02))):
-            _disc(ball, (x, y), shape.iris * share, colour)
+        for share, shade in ((1.0, look.eye * 0.5), (0.84, look.eye), (0.45, np.full(3, 0.02))):
+            _disc(ball, (x, y), shape.iris * share, shade)
         _disc(ball, (x - 0.02, y - 0.022), shape.iris * 0.2, np.ones(3))
         shadow = cv2.GaussianBlur(opening[..., 0], (0, 0), 4)[..., None]
         face = _lay(face, ball * np.clip(0.45 + 0.6 * shadow, 0, 1), opening)
@@ -264,12 +264,13 @@ def _paint_mouth(face: np.ndarray, identity: Identity, points: Points) -> np.nda
 
 def _paint_glasses(face: np.ndarray, identity: Identity, glasses: Glasses) -> None:
     shape, colour, radius = identity.shape, _colour(glasses.colour), glasses.radius
+    corners: list[tuple[float, float]]
     for side in (-1, 1):
         x, y = side * shape.eye_x, shape.eye_y + 0.01
         if glasses.square:
-            corners = ((-1, -0.75), (1, -0.75), (0.9, 0.75), (-0.9, 0.75))
+            corners = [(-1, -0.75), (1, -0.75), (0.9, 0.75), (-0.9, 0.75)]
         else:
-            corners = tuple((np.cos(a), 0.9 * np.sin(a)) for a in np.linspace(0, 6.28, 28)[:-1])
+            corners = [(float(np.cos(a)), float(0.9 * np.sin(a))) for a in np.linspace(0, 6.28, 28)[:-1]]
         rim = [(x + radius * dx, y + radius * dy) for dx, dy in corners]
         thickness = max(2, int(glasses.thickness / EXTENT * 0.5 * TEXTURE))
         cv2.polylines(face, [_fixed(rim)], True, colour, thickness, cv2.LINE_8, _SHIFT)

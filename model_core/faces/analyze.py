@@ -1,0 +1,74 @@
+"""From frames to one followed face: detect, track, smooth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..images import to_uint8
+from ..types import FaceTrack
+from .analyzer import FaceAnalyzer, FaceDetection, check_frame
+from .smoothing import smooth_track
+from .tracking import GapPolicy, track_face
+
+
+def analyze_frames(
+    frames: Iterable[np.ndarray] | Tensor,
+    analyzer: FaceAnalyzer,
+    *,
+    name: str,
+    face_index: int = 0,
+    max_gap: int = 5,
+    policy: GapPolicy = "interpolate",
+    smoothing: bool = False,
+    fps: float = 25.0,
+    progress: Callable[[int], object] | None = None,
+) -> FaceTrack:
+    """Find one face in every frame of a clip, or in one portrait.
+
+    Frames are taken one at a time, so a long video need not be in memory.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB arrays of one size, or a tensor (F, 3, H, W) in [-1, 1].
+        analyzer: finds the faces of a frame.
+        name: of the clip or image, for messages.
+        face_index, max_gap, policy: see ``track_face``.
+        smoothing: calm the landmarks with a One-Euro filter without lag (``smooth_track``).
+        fps: frames per second, for the smoothing.
+        progress: told the number of frames done after each; cancels by raising.
+    Raises:
+        FaceNotFoundError: no face, or a gap that is too long; see ``track_face``.
+        InputError: no frames, frames of different sizes, NaN pixels.
+    """
+    size: tuple[int, int] | None = None
+    detections: list[list[FaceDetection]] = []
+    for number, frame in enumerate(_pixels(frames, name=name)):
+        check_frame(frame, name=f"{name}, frame {number}")
+        height, width = frame.shape[:2]
+        if size is not None and size != (height, width):
+            raise InputError(
+                f"{name}: frame {number} is {width}x{height}, the frames before it {size[1]}x{size[0]}; "
+                "bring all frames to one size"
+            )
+        size = (height, width)
+        detections.append(analyzer.detect(frame))
+        if progress is not None:
+            progress(number + 1)
+    if size is None:
+        raise InputError(f"{name}: has no frames; choose a video that is not empty")
+    track = track_face(detections, size=size, name=name, face_index=face_index, max_gap=max_gap, policy=policy)
+    return smooth_track(track, fps=fps) if smoothing else track
+
+
+def _pixels(frames: Iterable[np.ndarray] | Tensor, *, name: str) -> Iterator[np.ndarray]:
+    if not isinstance(frames, Tensor):
+        yield from frames
+        return
+    for number, frame in enumerate(frames):
+        if not torch.isfinite(frame).all():
+            raise InputError(f"{name}, frame {number}: NaN or infinite pixels; check how it was made")
+        yield to_uint8(frame[None])[0]

@@ -1,0 +1,145 @@
+"""A square around the tracked face that stands still over the clip, and the way back into the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..errors import InputError
+from ..types import FaceTrack
+
+
+@dataclass(frozen=True)
+class CropRegion:
+    """A square of whole pixels; it may reach beyond the frame.
+
+    Attributes:
+        x, y: its left and upper edge in pixels of the frame.
+        side: in pixels, >= 1.
+        frame_size: (H, W) of the frame it belongs to.
+    """
+
+    x: int
+    y: int
+    side: int
+    frame_size: tuple[int, int]
+
+
+def crop_region(track: FaceTrack, *, margin: float = 0.6) -> CropRegion:
+    """The square that holds the face in every frame, with a margin.
+
+    Args:
+        track: the face.
+        margin: space around the largest face on each side, as a share of its larger dimension, >= 0. Where
+            the face moves, the square grows by its way.
+    """
+    if margin < 0:
+        raise InputError(f"crop: margin is {margin}; choose 0 or more")
+    boxes = track.boxes.astype(np.float64)
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    around = 2.0 * margin * float((boxes[:, 2:] - boxes[:, :2]).max())
+    side = max(int(np.ceil((high - low).max() + around)), 1)
+    x, y = np.round((low + high - side) / 2.0).astype(int).tolist()
+    return CropRegion(x, y, side, track.size)
+
+
+def crop_frames(frames: Tensor, region: CropRegion, *, size: int | None = None) -> Tensor:
+    """Cut the square out of every frame; beyond the frame its border is repeated.
+
+    Args:
+        frames: (F, C, H, W).
+        size: side of the result in pixels; None leaves the region's own side and every pixel exact.
+    Returns:
+        (F, C, size, size).
+    """
+    _check(frames, region)
+    height, width = region.frame_size
+    rows = torch.arange(region.y, region.y + region.side).clamp(0, height - 1)
+    columns = torch.arange(region.x, region.x + region.side).clamp(0, width - 1)
+    cut = frames[..., rows.to(frames.device), :][..., columns.to(frames.device)]
+    return cut if size is None else _resized(cut, size)
+
+
+def crop_track(track: FaceTrack, region: CropRegion, *, size: int | None = None) -> FaceTrack:
+    """The same face in the pixels of the crop; label maps are dropped."""
+    side = region.side if size is None else size
+    ratio = np.float32(side / region.side)
+    origin = np.array((region.x, region.y, 0), dtype=np.float32)
+    corners = (track.boxes.reshape(-1, 2, 2) - origin[:2]) * ratio
+    return replace(
+        track,
+        landmarks=(track.landmarks - origin) * ratio,
+        boxes=corners.reshape(-1, 4),
+        size=(side, side),
+        label_maps=None,
+    )
+
+
+def paste_back(frames: Tensor, crops: Tensor, region: CropRegion, *, feather: float = 0.08) -> Tensor:
+    """Put the squares back where they were cut out; the inverse of ``crop_frames``.
+
+    Args:
+        frames: (F, C, H, W), or (1, C, H, W) to paste every crop into the same picture; left unchanged.
+        crops: (F, C, size, size); resized to the region's side where it differs.
+        feather: width of the soft edge as a share of the side, in [0, 0.5]; 0 pastes with a hard edge. Where the
+            square reaches beyond the frame there is no edge and nothing fades.
+    Returns:
+        (F, C, H, W).
+    """
+    _check(frames, region)
+    if len(frames) not in (1, len(crops)):
+        raise InputError(f"paste back: {len(crops)} crops do not fit {len(frames)} frames; give one frame, or as many")
+    if not 0.0 <= feather <= 0.5:
+        raise InputError(f"paste back: feather is {feather}; choose 0 to 0.5")
+    made = frames.expand(len(crops), -1, -1, -1).clone()
+    height, width = region.frame_size
+    top, left = max(region.y, 0), max(region.x, 0)
+    bottom, right = min(region.y + region.side, height), min(region.x + region.side, width)
+    if top >= bottom or left >= right:
+        return made
+    inside = (
+        ...,
+        slice(top - region.y, bottom - region.y),
+        slice(left - region.x, right - region.x),
+    )
+    full = crops if crops.shape[-1] == region.side else _resized(crops, region.side)
+    patch = full[inside].to(made)
+    weight = _fade(region, feather)[inside].to(made)
+    under = made[..., top:bottom, left:right]
+    made[..., top:bottom, left:right] = under + (patch - under) * weight
+    return made
+
+
+def _fade(region: CropRegion, feather: float) -> Tensor:
+    """(side, side) in (0, 1]: 1 inside, falling smoothly towards those edges that lie inside the frame."""
+    height, width = region.frame_size
+    sides: Sequence[tuple[bool, bool]] = (
+        (region.y > 0, region.y + region.side < height),
+        (region.x > 0, region.x + region.side < width),
+    )
+    ramp_width = max(feather * region.side, 1e-6)
+    ramps = []
+    for low_edge, high_edge in sides:
+        place = torch.arange(region.side, dtype=torch.float32) + 0.5
+        far = torch.full_like(place, torch.inf)
+        distance = torch.minimum(place if low_edge else far, region.side - place if high_edge else far)
+        share = (distance / ramp_width).clamp(0.0, 1.0)
+        ramps.append(share * share * (3.0 - 2.0 * share))
+    return ramps[0][:, None] * ramps[1][None, :]
+
+
+def _resized(images: Tensor, size: int) -> Tensor:
+    return interpolate(images, (size, size), mode="bicubic", align_corners=False, antialias=True)
+
+
+def _check(frames: Tensor, region: CropRegion) -> None:
+    if tuple(frames.shape[-2:]) != tuple(region.frame_size):
+        raise InputError(
+            f"crop: frames of {tuple(frames.shape[-2:])} pixels, but the region belongs to frames of "
+            f"{tuple(region.frame_size)}; use the frames that were analysed"
+        )

@@ -1,0 +1,184 @@
+"""Videos out: H.264 in MP4, a chunk at a time; whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.reformatter import ColorRange, Colorspace
+
+from ..errors import InputError, VideoError
+from ..files import atomic_path
+from .audio import AudioCopy, open_audio
+
+_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_BT709 = 1
+
+
+class VideoWriter:
+    """A context manager that appends frames to a new video.
+
+    ``with VideoWriter(path, fps=Fraction(25)) as writer: writer.append(frames)``
+
+    H.264, yuv420p, BT.709, so that every player shows it, in the same colours. That format needs even sizes:
+    an odd height or width gets its last row or column once more, so the video is one pixel larger.
+    The file appears under its name only when the block ends well; on any exception, a full disk included, the
+    partial file beside it is removed and an older file of that name stays as it was.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: Fraction | int,
+        crf: int = 18,
+        audio_from: str | os.PathLike[str] | None = None,
+        audio_start: Fraction | int = 0,
+    ) -> None:
+        """
+        Args:
+            path: of the video: .mp4, .m4v, .mov or .mkv. Missing folders are made.
+            fps: frames per second, > 0.
+            crf: quality, 0 (lossless but for the colour subsampling) to 51; 18 looks like the original.
+            audio_from: video whose sound to take, cut to the length of the new one, as AAC. One without
+                sound gives a silent video.
+            audio_start: seconds of that sound that fall on the first frame, >= 0.
+        Raises:
+            InputError: a setting is out of range.
+            VideoError: from the ``with`` on: ``path`` cannot be written or the sound cannot be read.
+        """
+        self._path = Path(path)
+        if self._path.suffix.lower() not in _CONTAINERS:
+            known = ", ".join(_CONTAINERS)
+            raise InputError(f"video {path}: unknown type {self._path.suffix!r}; use {known}")
+        if fps <= 0 or not 0 <= crf <= 51 or audio_start < 0:
+            raise InputError(
+                f"video {path}: fps {fps}, crf {crf}, audio_start {audio_start}: fps must be positive, "
+                "crf 0 to 51, audio_start not negative"
+            )
+        self._fps = Fraction(fps)
+        self._crf = crf
+        self._audio_from = None if audio_from is None else Path(audio_from)
+        self._audio_start = Fraction(audio_start)
+        self._frames = 0
+        self._size: tuple[int, int] | None = None
+        self._audio: AudioCopy | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many frames have been appended."""
+        return self._frames
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds appended so far."""
+        return self._frames / self._fps
+
+    def __enter__(self) -> VideoWriter:
+        with contextlib.ExitStack() as stack, self._named_errors():
+            partial = stack.enter_context(atomic_path(self._path))
+            self._file = _create(partial)
+            stack.callback(_close_quietly, self._file)
+            kind = _CONTAINERS[self._path.suffix.lower()]
+            self._container: OutputContainer = av.open(self._file, "w", format=kind)
+            # an abandoned container still writes its trailer, which may fail again: not the error to report
+            stack.callback(_close_quietly, self._container)
+            self._source = None if self._audio_from is None else open_audio(self._audio_from)
+            if self._source is not None:
+                stack.callback(self._source.close)
+            self._resources = stack.pop_all()
+        return self
+
+    def append(self, frames: np.ndarray) -> None:
+        """Add frames.
+
+        Args:
+            frames: (n, H, W, 3) uint8 RGB, n >= 0; the same size in every call.
+        Raises:
+            InputError: wrong shape, dtype or size.
+            VideoError: the file cannot be written (full disk); nothing is left of it.
+        """
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape[1:3]:
+            got = f"{frames.shape} {frames.dtype}"
+            raise InputError(f"video {self._path}: expected frames (n, H, W, 3) uint8, got {got}; convert them")
+        if self._size is not None and frames.shape[1:3] != self._size:
+            sizes = f"{frames.shape[1:3]} after {self._size}"
+            raise InputError(f"video {self._path}: frames of {sizes} (height, width); resize them to one size")
+        with self._named_errors():
+            if self._size is None:
+                self._begin((frames.shape[1], frames.shape[2]))
+            for pixels in frames:
+                self._container.mux(self._stream.encode(self._video_frame(pixels)))
+                self._frames += 1
+            if self._audio is not None:
+                self._audio.advance(self.duration)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._resources.__exit__(kind, error, trace)
+            return
+        with self._named_errors(), self._resources:
+            self._finish()
+
+    def _begin(self, size: tuple[int, int]) -> None:
+        self._size = size
+        options = {"crf": str(self._crf), "preset": "medium"}
+        self._stream = self._container.add_stream("libx264", rate=self._fps, options=options)
+        self._stream.height, self._stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+        if self._source is not None:
+            self._audio = AudioCopy(self._source, self._container, start=self._audio_start)
+
+    def _video_frame(self, pixels: np.ndarray) -> av.VideoFrame:
+        height, width = pixels.shape[:2]
+        if height % 2 or width % 2:
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts = self._frames
+        frame.time_base = 1 / self._fps
+        return frame
+
+    def _finish(self) -> None:
+        if self._size is None:
+            raise VideoError(f"video {self._path}: no frames were written; append at least one")
+        self._container.mux(self._stream.encode(None))
+        if self._audio is not None:
+            self._audio.finish()
+        self._container.close()
+        self._file.close()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, av.error.FFmpegError) as error:
+            raise VideoError(
+                f"video {self._path}: cannot be written ({error.strerror or error}), the partial file is "
+                "removed; free some space or choose another folder"
+            ) from error
+
+
+def _create(path: Path) -> BinaryIO:
+    """A file of Python's own rather than FFmpeg's, whose failed writes may surface only at the end."""
+    return open(path, "xb")
+
+
+def _close_quietly(resource: BinaryIO | OutputContainer) -> None:
+    """Close once more after an error; a second failure to write says nothing new."""
+    with contextlib.suppress(OSError, av.error.FFmpegError):
+        resource.close()

@@ -1,0 +1,42 @@
+"""The graph: thin nodes, one file per stage of the line, no maths."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+from typing_extensions import override
+
+from . import bridge
+from .animate import AnimatePortrait, DecodePortrait
+from .faces import AnalyzeFaces, FaceRegionMask
+from .guidance import CyclicOverlapWindows, HistoryFrames, SignalFusion
+from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel
+from .motion import ParsingMapMotion
+from .reference import EncodeReference
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadPortraitModel,
+    LoadFaceAnalyzer,
+    ExampleMedia,
+    AnalyzeFaces,
+    FaceRegionMask,
+    ParsingMapMotion,
+    EncodeReference,
+    SignalFusion,
+    CyclicOverlapWindows,
+    HistoryFrames,
+    AnimatePortrait,
+    DecodePortrait,
+)
+
+# ComfyUI asks for the lists of model files while it starts, and calls no hook of the extension before that.
+bridge.register_model_folder()
+
+
+class VividPortraitsExtension(ComfyExtension):
+    @override
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return list(NODES)
+
+
+async def comfy_entrypoint() -> VividPortraitsExtension:
+    return VividPortraitsExtension()

@@ -1,0 +1,181 @@
+"""A light double of the parts of ComfyUI that the nodes use, so that they are tested without a ComfyUI.
+
+It knows exactly the names and keyword arguments that ComfyUI 0.3.64 knows: anything else fails here too.
+``tests/live`` runs the same nodes in the real one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parent.parent.parent
+PACK = "vividportraits_pack"
+
+_COMMON = {"display_name", "optional", "tooltip", "lazy"}
+_WIDGET = _COMMON | {"default", "socketless"}
+_INPUT_KEYS = {
+    "INT": _WIDGET | {"min", "max", "step", "control_after_generate", "display_mode"},
+    "FLOAT": _WIDGET | {"min", "max", "step", "round", "display_mode"},
+    "BOOLEAN": _WIDGET | {"label_on", "label_off"},
+    "STRING": _WIDGET | {"multiline", "placeholder", "dynamic_prompts"},
+    "COMBO": _WIDGET | {"options", "control_after_generate", "upload", "image_folder", "remote"},
+}
+
+
+class InterruptedRunError(Exception):
+    """Stands for ComfyUI's InterruptProcessingException."""
+
+
+def _socket(kind: str) -> SimpleNamespace:
+    def make_input(id: str, **options: Any) -> SimpleNamespace:
+        unknown = set(options) - _INPUT_KEYS.get(kind, _COMMON)
+        assert not unknown, f"{kind} input {id}: ComfyUI does not know {sorted(unknown)}"
+        return SimpleNamespace(id=id, kind=kind, options=options)
+
+    def make_output(id: str | None = None, *, display_name: str, tooltip: str) -> SimpleNamespace:
+        return SimpleNamespace(id=id, kind=kind, name=display_name, tooltip=tooltip)
+
+    return SimpleNamespace(Input=make_input, Output=make_output)
+
+
+@dataclass
+class Schema:
+    node_id: str
+    display_name: str
+    category: str
+    description: str
+    inputs: list[SimpleNamespace]
+    outputs: list[SimpleNamespace]
+    is_output_node: bool = False
+
+
+class ComfyNode:
+    """Nodes derive from it; ComfyUI's adds what the server needs."""
+
+
+@dataclass
+class NodeOutput:
+    args: tuple[Any, ...]
+    ui: Any = None
+
+    def __init__(self, *args: Any, ui: Any = None) -> None:
+        self.args = args
+        self.ui = ui
+
+
+@dataclass
+class ModelPatcher:
+    model: torch.nn.Module
+    load_device: torch.device
+    offload_device: torch.device
+
+    def load(self, device: torch.device, *, full_load: bool) -> None:
+        self.model.to(device)
+
+
+@dataclass
+class Host:
+    """What a test sees of, and tells, the double."""
+
+    models_dir: Path
+    nodes: ModuleType | None = None
+    cancelled: bool = False
+    loaded: list[tuple[ModelPatcher, int]] = field(default_factory=list)
+    progress: list[tuple[int, int, Any]] = field(default_factory=list)
+    folders: dict[str, list[str]] = field(default_factory=dict)
+
+    def load_models_gpu(
+        self, models: list[ModelPatcher], memory_required: int = 0, force_full_load: bool = False
+    ) -> None:
+        assert force_full_load, "plain torch layers cannot be loaded in part"
+        self.loaded += [(model, memory_required) for model in models]
+
+    def throw_exception_if_processing_interrupted(self) -> None:
+        if self.cancelled:
+            raise InterruptedRunError
+
+    def filenames(self, key: str) -> list[str]:
+        return sorted(p.name for folder in self.folders[key] for p in Path(folder).glob("*"))
+
+    def full_path(self, key: str, name: str) -> str | None:
+        found = [str(Path(folder) / name) for folder in self.folders[key] if (Path(folder) / name).is_file()]
+        return found[0] if found else None
+
+    def module(self, part: str) -> ModuleType:
+        """A module of the pack, e.g. ``nodes.bridge``."""
+        return importlib.import_module(f"{PACK}.{part}")
+
+
+def _modules(host: Host) -> dict[str, Any]:
+    class ProgressBar:
+        def __init__(self, total: int) -> None:
+            self.total = total
+
+        def update_absolute(self, value: int, total: int | None = None, preview: Any = None) -> None:
+            host.progress.append((value, self.total if total is None else total, preview))
+
+    cpu = torch.device("cpu")
+    management = SimpleNamespace(
+        get_torch_device=lambda: cpu,
+        unet_offload_device=lambda: cpu,
+        intermediate_device=lambda: cpu,
+        unet_dtype=lambda device=None, model_params=0: torch.float32,
+        load_models_gpu=host.load_models_gpu,
+        throw_exception_if_processing_interrupted=host.throw_exception_if_processing_interrupted,
+    )
+    io = SimpleNamespace(
+        ComfyNode=ComfyNode,
+        Custom=_socket,
+        NodeOutput=NodeOutput,
+        Schema=Schema,
+        **{name.capitalize(): _socket(name) for name in (*_INPUT_KEYS, "IMAGE", "MASK", "LATENT", "VIDEO")},
+    )
+    latest = SimpleNamespace(
+        ComfyExtension=type("ComfyExtension", (), {}),
+        InputImpl=SimpleNamespace(VideoFromFile=lambda path: ("video", path)),
+        io=io,
+        ui=SimpleNamespace(PreviewImage=lambda image, cls: ("preview", image)),
+    )
+    folder_paths = SimpleNamespace(
+        models_dir=str(host.models_dir),
+        add_model_folder_path=lambda key, path: host.folders.setdefault(key, []).append(path),
+        get_filename_list=host.filenames,
+        get_full_path=host.full_path,
+        get_folder_paths=lambda key: host.folders[key],
+    )
+    return {
+        "comfy": SimpleNamespace(model_management=management),
+        "comfy.model_management": management,
+        "comfy.model_patcher": SimpleNamespace(ModelPatcher=ModelPatcher),
+        "comfy.utils": SimpleNamespace(ProgressBar=ProgressBar),
+        "comfy_api": SimpleNamespace(latest=latest),
+        "comfy_api.latest": latest,
+        "folder_paths": folder_paths,
+    }
+
+
+def install(models_dir: Path) -> Host:
+    """Put the double in place and import the pack as ComfyUI does: by its path, under a name of its own."""
+    host = Host(models_dir)
+    sys.modules.update(_modules(host))
+    spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[PACK] = package
+    spec.loader.exec_module(package)
+    host.nodes = host.module("nodes")
+    return host
+
+
+def remove() -> None:
+    """Leave no trace: other tests run in the same process."""
+    ours = ("comfy", "comfy_api", "folder_paths", PACK)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+        del sys.modules[name]

@@ -1,0 +1,65 @@
+"""What a saved workflow relies on: node ids, sockets and their types. They grow; they do not change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STABLE = json.loads(Path(__file__).with_name("stable_sockets.json").read_text("utf-8"))
+
+
+def sockets(schema: Any) -> dict[str, Any]:
+    return {
+        "category": schema.category,
+        "inputs": {socket.id: socket.kind for socket in schema.inputs},
+        "outputs": [[socket.name, socket.kind] for socket in schema.outputs],
+    }
+
+
+@pytest.fixture(scope="module")
+def schemas(comfy) -> dict[str, Any]:
+    nodes = asyncio.run(asyncio.run(comfy.nodes.comfy_entrypoint()).get_node_list())
+    return {node.define_schema().node_id: node.define_schema() for node in nodes}
+
+
+def test_ids_and_sockets_are_the_stable_ones(schemas):
+    assert {name: sockets(schema) for name, schema in schemas.items()} == STABLE
+
+
+@pytest.mark.parametrize("node_id", STABLE)
+def test_everything_explains_itself(schemas, node_id):
+    schema = schemas[node_id]
+    assert node_id.startswith("VividPortraits")
+    assert schema.display_name
+    assert schema.category.startswith("VividPortraits/")
+    assert schema.description.endswith(".")
+    assert all(socket.options.get("tooltip") for socket in schema.inputs)
+    assert all(socket.tooltip for socket in schema.outputs)
+    assert len({socket.id for socket in schema.inputs}) == len(schema.inputs)
+
+
+@pytest.mark.parametrize("node_id", STABLE)
+def test_numbers_have_ranges_that_hold_their_defaults(schemas, node_id):
+    for socket in schemas[node_id].inputs:
+        if socket.kind in ("INT", "FLOAT"):
+            options = socket.options
+            assert options["min"] <= options["default"] <= options["max"], socket.id
+        if socket.kind == "COMBO" and "default" in socket.options:
+            assert socket.options["default"] in socket.options["options"], socket.id
+
+
+def test_execute_takes_what_the_schema_names(comfy):
+    for node in comfy.nodes.NODES:
+        code = node.execute.__func__.__code__
+        if code.co_flags & 0x08:  # takes any keyword
+            continue
+        taken = set(code.co_varnames[1 : code.co_argcount])
+        schema = node.define_schema()
+        assert taken == {socket.id for socket in schema.inputs}, schema.node_id
+        optional = {socket.id for socket in schema.inputs if socket.options.get("optional")}
+        defaults = len(node.execute.__func__.__defaults__ or ())
+        assert optional == set(code.co_varnames[code.co_argcount - defaults : code.co_argcount]), schema.node_id

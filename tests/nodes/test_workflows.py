@@ -1,0 +1,128 @@
+"""The shipped workflows: the file to drop and its API twin are one graph, of nodes and values that exist."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
+NAMES = sorted(path.name for path in WORKFLOWS.glob("*.json"))
+NOTES = {"Note", "MarkdownNote"}  # exist in the browser only
+HOST_NODES = {"CreateVideo", "SaveVideo", "PreviewImage"}  # tests/live checks them against the real ComfyUI
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def as_api(workflow: dict[str, Any]) -> dict[str, Any]:
+    """What the browser queues for a UI-format workflow: per node its type, and values or links by input name."""
+    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    prompt = {}
+    for node in workflow["nodes"]:
+        if node["type"] in NOTES:
+            continue
+        values, inputs = iter(node["widgets_values"]), {}
+        for entry in node["inputs"]:
+            value = next(values) if "widget" in entry else None
+            if entry["name"] == "seed":
+                next(values)  # what happens to it after a run: the browser's business
+            if entry["link"] is not None:
+                value = links[entry["link"]]
+            if value is not None:
+                inputs[entry["name"]] = value
+        assert not list(values), f"{node['type']}: more values than widgets"
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return prompt
+
+
+@pytest.fixture(scope="module")
+def schemas(comfy) -> dict[str, Any]:
+    return {node.define_schema().node_id: node.define_schema() for node in comfy.nodes.NODES}
+
+
+def test_there_are_workflows():
+    assert "portrait_animation.json" in NAMES
+    assert sorted(path.name for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_files_are_the_same_graph(name):
+    twin = {
+        key: {"class_type": node["class_type"], "inputs": node["inputs"]}
+        for key, node in read(WORKFLOWS / "api" / name).items()
+    }
+    assert as_api(read(WORKFLOWS / name)) == twin
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_fit_both_ends(name):
+    workflow = read(WORKFLOWS / name)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"]) <= workflow["last_node_id"]
+    for link, source, slot, target, entry, kind in workflow["links"]:
+        assert link <= workflow["last_link_id"]
+        assert link in nodes[source]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][entry]["link"] == link
+        assert nodes[source]["outputs"][slot]["type"] == nodes[target]["inputs"][entry]["type"] == kind
+    counts = Counter(link[0] for link in workflow["links"])
+    assert set(counts.values()) <= {1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_nodes_and_values_that_exist(schemas, name):
+    for node in read(WORKFLOWS / "api" / name).values():
+        kind, values = node["class_type"], node["inputs"]
+        if kind not in schemas:
+            assert kind in HOST_NODES
+            continue
+        known = {socket.id: socket for socket in schemas[kind].inputs}
+        assert set(values) <= set(known), kind
+        assert {key for key, socket in known.items() if not socket.options.get("optional")} <= set(values), kind
+        for key, value in values.items():
+            if not isinstance(value, list) and key != "model":
+                assert is_allowed(value, known[key]), (kind, key, value)
+
+
+def is_allowed(value: Any, socket: Any) -> bool:
+    options = socket.options
+    if socket.kind == "COMBO":
+        return value in options["options"]
+    if socket.kind in ("INT", "FLOAT"):
+        return options["min"] <= value <= options["max"]
+    return isinstance(value, bool if socket.kind == "BOOLEAN" else str)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_on_a_bare_install(name):
+    """Pictures come from our own node, the model is one that ships."""
+    nodes = list(read(WORKFLOWS / "api" / name).values())
+    assert not [node for node in nodes if node["class_type"] in ("LoadImage", "LoadVideo")]
+    assets = WORKFLOWS.parent / "model_core" / "assets"
+    for node in nodes:
+        if node["class_type"] == "VividPortraitsLoadPortraitModel":
+            assert (assets / f"{node['inputs']['model']}.safetensors").is_file()
+        if node["class_type"] == "VividPortraitsExampleMedia":
+            assert (assets / "demo_portrait.png").is_file()
+            assert (assets / "demo_driving.mp4").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_are_laid_out_without_overlap_and_inside_a_group(name):
+    workflow = read(WORKFLOWS / name)
+    boxes = [(*node["pos"], *node["size"]) for node in workflow["nodes"]]
+    for index, (x, y, width, height) in enumerate(boxes):
+        for other_x, other_y, other_width, other_height in boxes[:index]:
+            apart = (
+                x >= other_x + other_width
+                or other_x >= x + width
+                or y >= other_y + other_height + 30  # a node's title is above its place
+                or other_y >= y + height + 30
+            )
+            assert apart, (x, y, other_x, other_y)
+        groups = [group["bounding"] for group in workflow["groups"]]
+        assert any(gx <= x and gy <= y and x + width <= gx + gw and y + height <= gy + gh for gx, gy, gw, gh in groups)

