@@ -59,11 +59,14 @@ class ModelEntry:
 def build_model(config: ModelConfig) -> PortraitModel:
     """Networks with fresh weights; an unknown family is a CheckpointError."""
     if config.family != "unet":
+        raise CheckpointError(f"model {config.name}: family '{config.family}' is not known here; known: 'unet'")
+    try:
+        networks = UNetConfig(**config.backbone)
+    except TypeError as error:
         raise CheckpointError(
-            f"model {config.name}: family '{config.family}' is not known here; known: 'unet'"
-        )
-    backbone = UNetBackbone(UNetConfig(**config.backbone))
-    return PortraitModel(config, backbone, build_autoencoder(config.autoencoder))
+            f"model {config.name}: its backbone has settings that are not known here ({error})"
+        ) from error
+    return PortraitModel(config, UNetBackbone(networks), build_autoencoder(config.autoencoder))
 
 
 def read_config(path: Path) -> ModelConfig:
@@ -76,9 +79,7 @@ def read_config(path: Path) -> ModelConfig:
     try:
         return ModelConfig.from_dict(json.loads(metadata[_CONFIG_KEY]))
     except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(
-            f"{path}: its config cannot be read ({error}); export the model again"
-        ) from error
+        raise CheckpointError(f"{path}: its config cannot be read ({error}); export the model again") from error
 
 
 def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
@@ -104,9 +105,7 @@ def find_model(name: str | Path, folders: Sequence[Path] = ()) -> Path:
         if entry.name == str(name):
             return entry.path
     names = ", ".join(entry.name for entry in entries) or "none"
-    raise ModelNotFoundError(
-        f"model '{name}' is neither a .safetensors file nor one of the models found: {names}"
-    )
+    raise ModelNotFoundError(f"model '{name}' is neither a .safetensors file nor one of the models found: {names}")
 
 
 def load_model(

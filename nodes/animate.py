@@ -129,8 +129,7 @@ class DecodePortrait(io.ComfyNode):
         samples, channels = latents["samples"], model.model.backbone.latent_spec.channels
         if samples.ndim != 4 or samples.shape[1] != channels:
             raise bridge.InputError(
-                f"latents: shape {tuple(samples.shape)}, model {model.model.config.name} has {channels} "
-                "channels; "
+                f"latents: shape {tuple(samples.shape)}, model {model.model.config.name} has {channels} channels; "
                 "connect the latents that this model made"
             )
         bridge.on_device(model)
@@ -141,17 +140,16 @@ def _check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> N
     config = model.model.config
     if reference.model.config != config:
         raise bridge.InputError(
-            f"reference: encoded with model {reference.model.config.name}, animated with {config.name}; "
-            "connect the same model to both nodes"
+            f"reference: encoded with model {reference.model.config.name}, animated with {config.name}; connect "
+            "the same model to both nodes"
         )
     if motion.kind != config.motion_kind:
         raise bridge.InputError(f"motion: is {motion.kind}, model {config.name} takes {config.motion_kind}")
     height, width = motion.frames.shape[-2:]
     if (height, width) != tuple(config.size):
         raise bridge.InputError(
-            f"motion: is {width}x{height}, model {config.name} takes {config.size[1]}x{config.size[0]}; "
-            "connect Encode "
-            "Reference's framed_track to Parsing Map Motion, or set its width and height"
+            f"motion: is {width}x{height}, model {config.name} takes {config.size[1]}x{config.size[0]}; connect "
+            "Encode Reference's framed_track to Parsing Map Motion, or set its width and height"
         )
 
 

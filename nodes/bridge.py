@@ -197,8 +197,7 @@ def from_image(image: Tensor, *, name: str) -> Tensor:
         raise InputError(f"{name}: is empty, shape {tuple(image.shape)}; connect at least one image")
     if image.shape[-1] == 4:
         raise InputError(
-            f"{name}: has an alpha channel; put ComfyUI's 'Split Image with Alpha' before it and, for a "
-            "portrait, "
+            f"{name}: has an alpha channel; put ComfyUI's 'Split Image with Alpha' before it and, for a portrait, "
             "connect the inverted mask too"
         )
     frames = image.permute(0, 3, 1, 2).float() * 2.0 - 1.0

@@ -47,8 +47,8 @@ class AnalyzeFaces(io.ComfyNode):
                     default=5,
                     min=0,
                     max=1000,
-                    tooltip="So many frames in a row without a face are filled in between their neighbours; "
-                    "a longer gap is an error that names the frames.",
+                    tooltip="So many frames in a row without a face are filled in between their neighbours; a "
+                    "longer gap is an error that names the frames.",
                 ),
                 io.Boolean.Input(
                     "smoothing",

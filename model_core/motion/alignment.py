@@ -49,9 +49,7 @@ def align(
         InputError: unknown mode, no such frame, a reference of several frames, or a face without extent.
     """
     if len(reference) != 1:
-        raise InputError(
-            f"reference: a face track of {len(reference)} frames; take one, such as track.take([0])"
-        )
+        raise InputError(f"reference: a face track of {len(reference)} frames; take one, such as track.take([0])")
     if mode == "absolute":
         scale = max(reference.size[0] / driving.size[0], reference.size[1] / driving.size[1])
         source = np.array([driving.size[1] / 2, driving.size[0] / 2, 0.0])
@@ -113,15 +111,11 @@ def rest_frame(track: FaceTrack) -> int:
 def _resting_landmarks(driving: FaceTrack, frame: int | Literal["frontal"]) -> np.ndarray:
     index = rest_frame(driving) if frame == "frontal" else frame
     if not -len(driving) <= index < len(driving):
-        raise InputError(
-            f"driving: rest frame {index} of a clip of {len(driving)} frames; choose an earlier one"
-        )
+        raise InputError(f"driving: rest frame {index} of a clip of {len(driving)} frames; choose an earlier one")
     return driving.landmarks[index].astype(np.float64)
 
 
-def _moved(
-    track: FaceTrack, scale: float, source: np.ndarray, target: np.ndarray, size: tuple[int, int]
-) -> FaceTrack:
+def _moved(track: FaceTrack, scale: float, source: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> FaceTrack:
     """The similarity that scales by ``scale`` and takes the point ``source`` to ``target``."""
     landmarks = target + (track.landmarks - source) * scale
     corners = target[:2] + (track.boxes.reshape(-1, 2, 2) - source[:2]) * scale

@@ -101,8 +101,6 @@ def region_mask(
 
 def _eye_distance(points: np.ndarray) -> float:
     """Between the middles of both eyes; in profile, where that vanishes, judged by the face's height."""
-    left, right = (
-        points[list(CORNERS[eye])].mean(axis=0) for eye in (Component.LEFT_EYE, Component.RIGHT_EYE)
-    )
+    left, right = (points[list(CORNERS[eye])].mean(axis=0) for eye in (Component.LEFT_EYE, Component.RIGHT_EYE))
     face = points[RINGS[Component.FACE]]
     return float(max(np.linalg.norm(left - right), 0.35 * np.ptp(face[:, 1])))

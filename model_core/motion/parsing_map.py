@@ -47,17 +47,13 @@ _ORDER = (
     Component.LEFT_EYE,
     Component.RIGHT_EYE,
 )
-_IRIS_OF = MappingProxyType(
-    {Component.LEFT_EYE: Component.LEFT_IRIS, Component.RIGHT_EYE: Component.RIGHT_IRIS}
-)
+_IRIS_OF = MappingProxyType({Component.LEFT_EYE: Component.LEFT_IRIS, Component.RIGHT_EYE: Component.RIGHT_IRIS})
 _SHIFT = 4  # bits of sub-pixel position handed to OpenCV
 _TURN = np.arange(24) * (2 * np.pi / 24)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1).astype(np.float32)
 
 
-def draw_parsing_map(
-    landmarks: np.ndarray, *, source_size: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
+def draw_parsing_map(landmarks: np.ndarray, *, source_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """Draw one parsing map.
 
     Edges are antialiased by drawing enlarged and averaging, so that a component's area and place change
@@ -115,18 +111,14 @@ def label_map(landmarks: np.ndarray, source_size: tuple[int, int], size: tuple[i
     return labels
 
 
-def place_landmarks(
-    landmarks: np.ndarray, *, source_size: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
+def place_landmarks(landmarks: np.ndarray, *, source_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """Landmarks of the source frame as (478, 2) float32 pixels of another picture, checked.
 
     Raises:
         InputError: the landmarks have another shape or are not finite.
     """
     if landmarks.ndim != 2 or landmarks.shape[0] != NUM_LANDMARKS or landmarks.shape[1] < 2:
-        raise InputError(
-            f"landmarks: shape {landmarks.shape}, need ({NUM_LANDMARKS}, 2 or 3); analyse the face again"
-        )
+        raise InputError(f"landmarks: shape {landmarks.shape}, need ({NUM_LANDMARKS}, 2 or 3); analyse the face again")
     scale = np.array((size[1] / source_size[1], size[0] / source_size[0]), dtype=np.float32)
     points = landmarks[:, :2].astype(np.float32) * scale
     if not np.isfinite(points).all():
@@ -134,9 +126,7 @@ def place_landmarks(
     return points
 
 
-def paint_components(
-    canvas: np.ndarray, points: np.ndarray, values: Mapping[Component, tuple[int, ...]]
-) -> None:
+def paint_components(canvas: np.ndarray, points: np.ndarray, values: Mapping[Component, tuple[int, ...]]) -> None:
     """Fill the components into ``canvas`` in place, without antialiasing.
 
     Args:
@@ -161,9 +151,7 @@ def iris_outline(points: np.ndarray, iris: Component) -> np.ndarray:
     return _CIRCLE @ axes + (right + top + left + bottom) / 4
 
 
-def _paint_inside(
-    canvas: np.ndarray, opening: np.ndarray, outline: np.ndarray, value: tuple[int, ...]
-) -> None:
+def _paint_inside(canvas: np.ndarray, opening: np.ndarray, outline: np.ndarray, value: tuple[int, ...]) -> None:
     """Fill ``outline`` where it lies inside ``opening``; both in fixed point."""
     height, width = canvas.shape[:2]
     (x0, y0), (x1, y1) = opening.min(axis=0) >> _SHIFT, (opening.max(axis=0) >> _SHIFT) + 2

@@ -110,21 +110,21 @@ class CyclicOverlap:
 
 
 def window_picture(windows: CyclicOverlap, num_frames: int, steps: int, *, cell: int = 12) -> np.ndarray:
-    """Draw which frames are denoised together: a row per step, a column per frame.
+    """Draw where windows overlap: a row per step, a column per frame.
 
-    Neighbouring windows are blue and orange in turn; a frame in an overlap shows their blend.
+    Frames of one window are blue, frames that two share orange, frames of three or more red.
 
     Args:
         cell: pixels per step and frame, >= 2.
     Returns:
         (steps * cell, num_frames * cell, 3) uint8, RGB.
     """
-    colours = np.array([(66, 135, 245), (245, 158, 66)], dtype=np.float64)
-    cells = np.zeros((steps, num_frames, 3))
+    colours = np.array([(24, 24, 24), (66, 135, 245), (245, 158, 66), (214, 69, 65)], dtype=np.uint8)
+    shared = np.zeros((steps, num_frames), dtype=np.int64)
     for step in range(steps):
-        for index, window in enumerate(windows.windows(step, num_frames)):
-            cells[step, window.span] += np.outer(window.weights, colours[index % 2])
-    picture = cells.round().astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
-    picture[cell - 1 :: cell] = 24
-    picture[:, cell - 1 :: cell] = 24
+        for window in windows.windows(step, num_frames):
+            shared[step, window.span] += 1
+    picture = colours[shared.clip(max=3)].repeat(cell, axis=0).repeat(cell, axis=1)
+    picture[cell - 1 :: cell] = colours[0]
+    picture[:, cell - 1 :: cell] = colours[0]
     return picture

@@ -12,6 +12,8 @@ The synthetic avatars are written in this form directly; real clips are brought 
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..files import atomic_path
 from ..motion.parsing_map import draw_parsing_map
 from ..motion.random_scaling import random_scaling
 from .config import DataConfig
@@ -34,8 +37,22 @@ class ClipFile:
     path: Path
 
     def load(self) -> dict[str, np.ndarray]:
-        with np.load(self.path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
+        """All arrays of the clip; a file that is not one is an InputError that names it."""
+        try:
+            with np.load(self.path, allow_pickle=False) as data:
+                arrays = {name: data[name] for name in data.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+        missing = sorted({"images", "foreground", "landmarks"} - set(arrays))
+        if missing:
+            raise InputError(f"{self.path}: not a prepared clip, {missing} are missing; prepare it again")
+        return arrays
+
+
+def write_clip(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a prepared clip wholly or not at all; its folder is made."""
+    with atomic_path(path) as partial:
+        np.savez(partial, allow_pickle=False, **arrays)
 
 
 def list_clips(folder: str | Path, *, limit: int = 0) -> list[ClipFile]:
@@ -59,6 +76,8 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         reference_motion      (3, H, W) in [0, 1]
         frames                (N + F, 3, H, W) in [-1, 1]
         motion                (N + F, 3, H, W) in [0, 1], randomly scaled
+        landmarks             (N + F, 478, 2), the true face of the frames, x and y in [-1, 1] of the frame
+        reference_landmarks   (478, 2), the same of the reference
         weights               (F, 2, H, W) in [0, 1]: person, and eyes, brows and mouth
     """
 
@@ -74,8 +93,9 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        clip = self.clips[rng.integers(len(self.clips))].load()
-        reference, frames = self._choose(rng, len(clip["images"]))
+        file = self.clips[rng.integers(len(self.clips))]
+        clip = file.load()
+        reference, frames = self._choose(rng, len(clip["images"]), file.path)
         driving = self._driving(rng, clip)
         size = clip["images"].shape[1:3]
         images = _to_float(clip["images"][[reference, *frames]])
@@ -88,13 +108,15 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             "reference_motion": _map(clip["landmarks"][reference], size),
             "frames": images[1:],
             "motion": torch.stack([_map(marks, size) for marks in self._scale(rng, driving[frames])]),
+            "reference_landmarks": _places(clip["landmarks"][reference], size),
+            "landmarks": _places(clip["landmarks"][frames], size),
             "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
         }
 
-    def _choose(self, rng: Generator, total: int) -> tuple[int, list[int]]:
+    def _choose(self, rng: Generator, total: int, path: Path) -> tuple[int, list[int]]:
         count = self.config.frames + (self.config.history if self.consecutive else 0)
         if total < count:
-            raise InputError(f"clips of {total} frames are too short for samples of {count} frames")
+            raise InputError(f"{path}: {total} frames are too short for samples of {count}; lower data.frames")
         reference = int(rng.integers(total))
         if self.consecutive:
             start = int(rng.integers(total - count + 1))
@@ -122,6 +144,12 @@ def _to_float(images: np.ndarray) -> Tensor:
 def _map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
     picture = draw_parsing_map(landmarks, source_size=size, size=size)
     return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255
+
+
+def _places(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Landmarks in pixels to x and y in [-1, 1] of the frame."""
+    extent = np.array([size[1], size[0]], np.float32)
+    return torch.from_numpy(landmarks[..., :2] / extent * 2 - 1).float()
 
 
 def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:

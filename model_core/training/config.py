@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
 from ..config import ModelConfig
 from ..errors import InputError
-from ..models import read_config
+from ..models import find_model, read_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class ConditionConfig:
             Video-Driven Portraits); afterwards history is given in half of the steps.
         high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
+        flow_weight: of the error of the reference warp at the landmarks, for models that have one.
     """
 
     unconditional: float = 0.05
@@ -78,6 +79,7 @@ class ConditionConfig:
     high_noise: float = 2.0
     person_weight: float = 1.0
     component_weight: float = 4.0
+    flow_weight: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,55 +108,98 @@ class TrainConfig:
     compile: bool = False
 
 
-def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:
-    known = {f.name for f in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - known)
+def _build(cls: type[Any], values: Any, where: str) -> Any:
+    """A dataclass from a part of the file; what does not belong there is an InputError."""
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: settings are needed here, not {values!r}")
+    types = get_type_hints(cls)
+    unknown = sorted(set(values) - set(types))
     if unknown:
-        raise InputError(f"{where}: unknown settings {unknown}; known are {sorted(known)}")
-    return cls(**values)
+        raise InputError(f"{where}: unknown settings {unknown}; known are {sorted(types)}")
+    fields = dataclasses.fields(cls)
+    needed = {f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
+    missing = sorted(needed - set(values))
+    if missing:
+        raise InputError(f"{where}: settings {missing} are missing")
+    return cls(**{key: _checked(value, types[key], f"{where}: {key}") for key, value in values.items()})
+
+
+def _checked(value: Any, wanted: Any, where: str) -> Any:
+    """The value if it is of the type of its setting."""
+    if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML takes 1e-3, without a dot, for text
+        except ValueError:
+            pass
+    choices = get_args(wanted)
+    if get_origin(wanted) is Literal:
+        fits = value in choices
+    elif wanted is int:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, choices or wanted)
+    if not fits:
+        names = [str(getattr(choice, "__name__", choice)) for choice in choices or (wanted,)]
+        raise InputError(f"{where}: {value!r} does not fit; choose {' or '.join(names)}")
+    return value
 
 
 def _model_config(values: dict[str, Any], where: str) -> ModelConfig:
-    """The model described in the file, or the one that the run starts from."""
-    if "model" not in values:
-        if not values.get("init_from"):
-            raise InputError(f"{where}: give either 'model' or 'init_from'")
-        return read_config(Path(values["init_from"]))
-    model = dict(values["model"])
-    settings = ModelConfig(name=str(model.get("name", "portrait"))).to_dict()
+    """What the file says of the model, over the model that the run starts from or over the defaults."""
+    model, start = values.get("model", {}), values.get("init_from")
+    if not model and not start:
+        raise InputError(f"{where}: give either 'model' or 'init_from'")
+    if not isinstance(model, dict):
+        raise InputError(f"{where}: model: settings are needed here, not {model!r}")
+    base = read_config(find_model(start)) if start else ModelConfig(name=str(model.get("name", "portrait")))
+    settings = base.to_dict()
     unknown = sorted(set(model) - set(settings))
     if unknown:
         raise InputError(f"{where}: model: unknown settings {unknown}; known are {sorted(settings)}")
     for key, value in model.items():
         settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
-    return ModelConfig.from_dict(settings)
+    try:
+        made = ModelConfig.from_dict(settings)
+    except TypeError as error:
+        raise InputError(f"{where}: model: {error}") from error
+    if start and (made.backbone, made.autoencoder) != (base.backbone, base.autoencoder):
+        raise InputError(f"{where}: model: its networks are those of {start}; leave out backbone and autoencoder")
+    return made
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"training config {path}: {error.strerror}; give an existing YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"training config {path}: not YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"training config {path}: holds no settings; see model_core/training/configs")
+    return values
+
+
+def _override(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted setting in place."""
+    *parents, last = key.split(".")
+    target = values
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {key}: '{parent}' is a single setting, nothing lies below it")
+    target[last] = value
 
 
 def load_train_config(path: str | Path, overrides: dict[str, Any] | None = None) -> TrainConfig:
-    """Read a run from YAML; unknown settings are an error that names them.
+    """Read a run from YAML; settings that are unknown, missing or of the wrong type are an InputError.
 
     Args:
         overrides: dotted settings that win over the file, e.g. ``{"optim.steps": 100}``.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"training config {path}: {error.strerror}; give an existing YAML file") from error
-    values = yaml.safe_load(text)
+    values = _read(path)
     for key, value in (overrides or {}).items():
-        *parents, last = key.split(".")
-        target = values
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[last] = value
+        _override(values, key, value)
     values["model"] = _model_config(values, str(path))
-    return _build(
-        TrainConfig,
-        {
-            **values,
-            "data": _build(DataConfig, values["data"], f"{path}: data"),
-            "optim": _build(OptimConfig, values["optim"], f"{path}: optim"),
-            "condition": _build(ConditionConfig, values.get("condition", {}), f"{path}: condition"),
-        },
-        str(path),
-    )
+    parts = {"data": DataConfig, "optim": OptimConfig, "condition": ConditionConfig}
+    built = {name: _build(cls, values.get(name, {}), f"{path}: {name}") for name, cls in parts.items()}
+    return cast(TrainConfig, _build(TrainConfig, {**values, **built}, str(path)))

@@ -26,9 +26,9 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import frame_portrait
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
-from ..files import atomic_path
 from ..types import FaceTrack
 from ..video.read import read_video
+from .clips import write_clip
 
 _log = logging.getLogger(__name__)
 _VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"}
@@ -77,8 +77,7 @@ def prepare_folder(folder: Path, output: Path, *, size: int, frames: int, analyz
             except PortraitError as error:  # one bad clip does not cost the others
                 _log.warning("left out: %s", error)
                 continue
-            with atomic_path(path) as partial, open(partial, "wb") as file:
-                np.savez(file, **arrays)
+            write_clip(path, arrays)
         ready += 1
     return ready
 

@@ -8,7 +8,9 @@ import torch
 from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
+from ..autoencoders import FoldAutoencoder, KLAutoencoder
 from ..backbones.unet import UNetBackbone
+from ..backbones.unet.warp import landmark_flow_error
 from ..sampling.schedule import add_noise, prediction_target
 from ..types import Branch, ReferenceInputs
 from .config import ConditionConfig
@@ -56,7 +58,7 @@ class TrainingStep(nn.Module):
     def __init__(
         self,
         backbone: UNetBackbone,
-        autoencoder: nn.Module,
+        autoencoder: FoldAutoencoder | KLAutoencoder,
         scheduler: SchedulerMixin,
         condition: ConditionConfig,
         *,
@@ -65,7 +67,8 @@ class TrainingStep(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.autoencoder = autoencoder.requires_grad_(False)
+        self.autoencoder = autoencoder
+        self.autoencoder.requires_grad_(False)
         self.scheduler = scheduler
         self.condition = condition
         self.temporal = temporal
@@ -92,7 +95,13 @@ class TrainingStep(nn.Module):
         prediction = self.backbone.predict_branch(noisy, timesteps, conditioning, plan.branch, temporal=self.temporal)
         wanted = prediction_target(self.scheduler, target, noise, timesteps)
         error = (prediction.float() - wanted).square()
-        return (error * self._weights(batch["weights"], error)).mean()
+        loss = (error * self._weights(batch["weights"], error)).mean()
+        if conditioning.flow is None:
+            return loss
+        places = batch["landmarks"][:, self.num_history :]
+        return loss + self.condition.flow_weight * landmark_flow_error(
+            conditioning.flow, places, batch["reference_landmarks"]
+        )
 
     def _encode(self, frames: Tensor) -> Tensor:
         with torch.no_grad():
@@ -115,5 +124,6 @@ class TrainingStep(nn.Module):
         """(B, F, 2, H, W) to the shape of the error; exact for folded latents, averaged for others."""
         person, parts = weights.unbind(2)
         weight = 1 + self.condition.person_weight * person + self.condition.component_weight * parts
-        pooled = nn.functional.adaptive_avg_pool2d(weight, error.shape[-2:])
+        height, width = error.shape[-2:]
+        pooled = nn.functional.adaptive_avg_pool2d(weight, (height, width))
         return (pooled / pooled.mean()).unsqueeze(2)

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import make_scheduler
 from .clips import ClipDataset
@@ -60,6 +62,38 @@ def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
     return chosen
 
 
+class Log:
+    """The loss as JSON lines, one row per step at most however often the run is resumed.
+
+    Args:
+        path: the file; rows that are there stay.
+        after: the step the run resumes from: rows of later steps, which will be repeated, are dropped, and so
+            is a last line that a kill cut short.
+    """
+
+    def __init__(self, path: Path, *, after: int) -> None:
+        self.path = path
+        self._losses: list[float] = []
+        self._started = time.perf_counter()
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        with atomic_path(path) as partial:
+            kept = [line for line in whole if json.loads(line)["step"] <= after]
+            partial.write_text("".join(kept), encoding="utf-8")
+
+    def add(self, loss: float) -> None:
+        self._losses.append(loss)
+
+    def write(self, step: int) -> float:
+        """Write a row for the losses added since the last one; returns their mean."""
+        mean = sum(self._losses) / len(self._losses)
+        self._losses.clear()
+        row = {"step": step, "loss": mean, "seconds": round(time.perf_counter() - self._started, 2)}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        return mean
+
+
 class Run:
     """One training run: networks, optimiser, averaged weights, and where they are kept.
 
@@ -98,8 +132,12 @@ class Run:
         self.step = 0
         self._resume()
 
+    def _states(self) -> list[Path]:
+        """The complete checkpoints, oldest first."""
+        return sorted(self.output.glob(f"{_STATE}-*"), key=lambda path: int(path.name.split("-")[1]))
+
     def _resume(self) -> None:
-        states = sorted(self.output.glob(f"{_STATE}-*"), key=lambda p: int(p.name.split("-")[1]))
+        states = self._states()
         if not states:
             return
         newest = states[-1]
@@ -110,20 +148,21 @@ class Run:
         _log.info("resumed from %s", newest)
 
     def save(self) -> None:
-        """Write a checkpoint whole, then drop all but the last two."""
-        self.accelerator.wait_for_everyone()
-        final = self.output / f"{_STATE}-{self.step}"
-        if final.exists():
-            return
+        """Write a checkpoint whole, then drop all but the last two; called by every process."""
+        main = self.accelerator.is_main_process
         partial = self.output / f"partial-{self.step}"
-        shutil.rmtree(partial, ignore_errors=True)
+        if main:
+            for left_behind in self.output.glob("partial-*"):  # by a run that was killed while saving
+                shutil.rmtree(left_behind)
+        self.accelerator.wait_for_everyone()
         self.accelerator.save_state(str(partial))
-        if self.accelerator.is_main_process:
+        self.accelerator.wait_for_everyone()  # every process has written its own random state
+        if main:
             torch.save({"ema": self.ema.state_dict(), "step": self.step}, partial / "run.pt")
-            os.replace(partial, final)
-            states = sorted(self.output.glob(f"{_STATE}-*"), key=lambda p: int(p.name.split("-")[1]))
-            for old in states[:-2]:
+            os.replace(partial, self.output / f"{_STATE}-{self.step}")
+            for old in self._states()[:-2]:
                 shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
         """The batches still to come, in the order that the seed fixes."""
@@ -163,28 +202,37 @@ class Run:
         self.step += 1
         return float(loss.detach())
 
-    def export(self) -> Path:
-        """Write the averaged weights as a model file."""
-        path = self.output / f"{self.config.model.name}.safetensors"
-        self.ema.store(self.parameters)
-        self.ema.copy_to(self.parameters)
-        save_model(self.model, path)
-        self.ema.restore(self.parameters)
-        return path
+    @property
+    def exported(self) -> Path:
+        """The model file that ``export`` writes."""
+        return self.output / f"{self.config.model.name}.safetensors"
+
+    def export(self) -> None:
+        """Write the averaged weights as a model file; for one process."""
+        with self._averaged():
+            save_model(self.model, self.exported)
 
     def sheet(self) -> None:
-        """A sample sheet by the averaged weights."""
+        """A sample sheet by the averaged weights; for one process."""
+        with self._averaged():
+            write_sheet(self.model, self.config, self.output / f"sheet-{self.step:06d}.png")
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The networks hold their averaged weights meanwhile."""
         self.ema.store(self.parameters)
         self.ema.copy_to(self.parameters)
-        write_sheet(self.model, self.config, self.output / f"sheet-{self.step:06d}.png")
-        self.ema.restore(self.parameters)
+        try:
+            yield
+        finally:
+            self.ema.restore(self.parameters)
 
 
 def train(config: TrainConfig, *, progress: bool = True) -> Path:
     """Run or resume a training run to its end.
 
-    Writes ``log.jsonl`` (step, loss, branch, seconds), checkpoints, sample sheets and, at every
-    checkpoint, the averaged model as ``<name>.safetensors``.
+    Writes ``log.jsonl`` (step, mean loss since the last row, seconds of this process), checkpoints, sample
+    sheets and, at every checkpoint, the averaged model as ``<name>.safetensors``.
 
     Returns:
         the exported model file.
@@ -197,24 +245,22 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
         disable=not (progress and main),
         desc=f"stage {config.stage}",
     )
-    with open(run.output / "log.jsonl", "a", encoding="utf-8") as log:
-        losses = []
-        started = time.perf_counter()
-        for batch in run.batches():
-            losses.append(run.train_step(batch))
-            bar.update()
-            if main and run.step % config.log_every == 0:
-                mean = sum(losses) / len(losses)
-                seconds = time.perf_counter() - started
-                log.write(json.dumps({"step": run.step, "loss": mean, "seconds": round(seconds, 2)}) + "\n")
-                log.flush()
-                bar.set_postfix(loss=f"{mean:.4f}")
-                losses = []
-            if run.step % config.save_every == 0 or run.step == config.optim.steps:
-                run.save()
-                if main:
-                    run.export()
-            if main and run.step % config.sheet_every == 0:
-                run.sheet()
+    log = Log(run.output / "log.jsonl", after=run.step) if main else None
+    for batch in run.batches():
+        loss = run.train_step(batch)
+        bar.update()
+        if log is not None:
+            log.add(loss)
+            if run.step % config.log_every == 0:
+                bar.set_postfix(loss=f"{log.write(run.step):.4f}")
+        if run.step % config.save_every == 0 or run.step == config.optim.steps:
+            run.save()
+            if main and run.step < config.optim.steps:
+                run.export()
+        if main and run.step % config.sheet_every == 0:
+            run.sheet()
     bar.close()
-    return run.export()
+    if main:  # also where nothing was left to do: a run may have been killed just before
+        run.export()
+    run.accelerator.wait_for_everyone()
+    return run.exported

@@ -43,8 +43,7 @@ class Download:
 FACE_LANDMARKER = Download(
     name="face_landmarker.task",
     url=(
-        "https://storage.googleapis.com/mediapipe-models/face_landmarker/"
-        "face_landmarker/float16/1/face_landmarker.task"
+        "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
     ),
     size=3_758_596,
     sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
@@ -68,9 +67,7 @@ def verify(path: str | os.PathLike[str], entry: Download) -> None:
         for block in iter(lambda: file.read(_CHUNK), b""):
             digest.update(block)
     if digest.hexdigest() != entry.sha256:
-        raise CheckpointError(
-            _mismatch(path, entry, f"its sha256 is {digest.hexdigest()}, not {entry.sha256}")
-        )
+        raise CheckpointError(_mismatch(path, entry, f"its sha256 is {digest.hexdigest()}, not {entry.sha256}"))
 
 
 def download(
@@ -113,9 +110,7 @@ def download(
     return target
 
 
-def _copy(
-    source: BinaryIO, sink: BinaryIO, *, entry: Download, progress: Callable[[int, int], None] | None
-) -> None:
+def _copy(source: BinaryIO, sink: BinaryIO, *, entry: Download, progress: Callable[[int, int], None] | None) -> None:
     done = 0
     while block := source.read(_CHUNK):
         done += len(block)

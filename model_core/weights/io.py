@@ -132,8 +132,7 @@ def write_safetensors(
             save_file(plain, partial, metadata=dict(metadata or {}))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path} could not be written ({error}). Free some space or choose another folder; "
-            "nothing was left behind."
+            f"{path} could not be written ({error}). Free some space or choose another folder; nothing was left behind."
         ) from error
     return path
 
@@ -170,9 +169,7 @@ def _require_finite(tensors: Mapping[str, Tensor], *, path: str | os.PathLike[st
     bad = [key for key, tensor in tensors.items() if not _finite(tensor)]
     if bad:
         more = f" and {len(bad) - _SHOWN_KEYS} more" if len(bad) > _SHOWN_KEYS else ""
-        raise CheckpointError(
-            f"{path} holds NaN or infinite weights in {', '.join(bad[:_SHOWN_KEYS])}{more}. {_AGAIN}"
-        )
+        raise CheckpointError(f"{path} holds NaN or infinite weights in {', '.join(bad[:_SHOWN_KEYS])}{more}. {_AGAIN}")
 
 
 def _finite(tensor: Tensor) -> bool:

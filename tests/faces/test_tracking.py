@@ -45,7 +45,7 @@ def test_two_people_who_cross_do_not_swap(detection: Detect, gap: int, index: in
     """They walk through each other; for ``gap`` frames the nearer hides the other. Their landmarks look alike."""
     frames = []
     for t in range(41):
-        right, left = detection(120 + 10 * t, 200, 100), detection(520 - 10 * t, 205, 90)
+        right, left = detection(120 + 10 * t, 200, 100), detection(520 - 10 * t, 205, 99.9)
         hidden = abs(t - 20) <= gap // 2 if gap else False
         frames.append(([right] if hidden else [right, left])[::order])
     track = track_face(frames, size=SIZE, name="clip", face_index=index)
@@ -113,6 +113,22 @@ def test_a_cut_is_survived_by_the_only_face(detection: Detect) -> None:
     frames = [[detection(80, 80, 60)]] * 5 + [[detection(500, 400, 150)]] * 5
     track = track_face(frames, size=SIZE, name="clip", max_gap=0)
     assert centres(track)[:, 0].tolist() == [80] * 5 + [500] * 5
+
+
+def test_two_people_who_meet_and_turn_back_do_not_swap(detection: Detect) -> None:
+    """Their ways say that they pass each other; their looks say that they do not."""
+    frames = []
+    for t in range(31):
+        apart = 8 * abs(t - 15)
+        frames.append([detection(320 - apart, 200, look=1), detection(320 + apart, 200, 99.9, look=2)])
+    track = track_face(frames, size=SIZE, name="clip")
+    assert np.array_equal(track.landmarks, np.stack([faces[0].landmarks for faces in frames]))
+
+
+def test_after_a_cut_with_two_people_nobody_is_guessed(detection: Detect) -> None:
+    frames = [[detection(100, 200, 120), detection(500, 200, 110)]] * 5 + [[detection(300, 400, 115)]] * 8
+    with pytest.raises(FaceNotFoundError, match="frames 5-12"):
+        track_face(frames, size=SIZE, name="clip")
 
 
 def test_a_bystander_is_not_taken_for_the_lost_face(detection: Detect) -> None:

@@ -103,6 +103,11 @@ def test_workflows_are_offered_as_templates(server):
         assert served == (ROOT / "workflows" / f"{name}.json").read_bytes()
 
 
+def test_help_pages_are_served(server):
+    for name in STABLE:
+        assert server.get(f"/extensions/{PACK}/docs/{name}.md").startswith(b"# ")
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_workflow_gives_a_moving_portrait(server, name):
     workflow = Workflow(name)
@@ -163,8 +168,8 @@ def test_an_impossible_overlap_is_refused_before_anything_runs(server):
     status, answer = server.post("/prompt", {"prompt": workflow.prompt})
     assert status == 400
     (node,) = workflow.ids("CyclicOverlapWindows")
-    (error,) = answer["node_errors"][node]["errors"]
-    assert "overlap 4 has to be smaller" in error["details"]
+    errors = answer["node_errors"][node]["errors"]
+    assert all("overlap 4 has to be smaller" in error["details"] for error in errors)
 
 
 def no_face(workflow: Workflow) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+HELP = Path(__file__).parent.parent.parent / "web" / "docs"
 STABLE = json.loads(Path(__file__).with_name("stable_sockets.json").read_text("utf-8"))
 
 
@@ -63,3 +64,12 @@ def test_execute_takes_what_the_schema_names(comfy):
         optional = {socket.id for socket in schema.inputs if socket.options.get("optional")}
         defaults = len(node.execute.__func__.__defaults__ or ())
         assert optional == set(code.co_varnames[code.co_argcount - defaults : code.co_argcount]), schema.node_id
+
+
+def test_every_node_has_a_help_page_and_no_page_is_left_over():
+    assert {page.stem for page in HELP.glob("*.md")} == set(STABLE)
+
+
+@pytest.mark.parametrize("node_id", STABLE)
+def test_help_page_begins_with_the_node_s_name(schemas, node_id):
+    assert (HELP / f"{node_id}.md").read_text("utf-8").startswith(f"# {schemas[node_id].display_name}\n")

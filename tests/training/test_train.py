@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.errors import InputError
-from model_core.models import load_model
+from model_core.errors import InputError, PortraitError
+from model_core.models import PortraitModel, load_model, save_model
 from model_core.training.clips import ClipDataset
 from model_core.training.config import ConditionConfig, DataConfig, TrainConfig, load_train_config
 from model_core.training.step import plan_step
-from model_core.training.train import Run, lr_factor, train
+from model_core.training.train import Log, Run, lr_factor, train
 from model_core.types import Branch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,8 +68,11 @@ def config(clips: Path, tmp_path: Path) -> TrainConfig:
 
 
 def losses(config: TrainConfig) -> list[float]:
+    """Of every step, each of which has exactly one row, in order."""
     rows = [json.loads(line) for line in (Path(config.output) / "log.jsonl").read_text().splitlines()]
-    return [row["loss"] for row in sorted(rows, key=lambda row: row["step"])]
+    first = rows[0]["step"]
+    assert [row["step"] for row in rows] == list(range(first, first + len(rows)))
+    return [row["loss"] for row in rows]
 
 
 def test_resuming_repeats_the_uninterrupted_run(config: TrainConfig, tmp_path: Path) -> None:
@@ -83,18 +85,21 @@ def test_resuming_repeats_the_uninterrupted_run(config: TrainConfig, tmp_path: P
     del first
     second = train(halves, progress=False)
     assert losses(halves) == losses(config)[4:]
+    assert sorted(path.name for path in Path(halves.output).glob("*-*")) == ["state-4", "state-6"]
     a, b = load_model(whole), load_model(second)
     for left, right in zip(a.backbone.state_dict().values(), b.backbone.state_dict().values(), strict=True):
         assert torch.equal(left, right)
 
 
+@pytest.mark.slow  # starts Python anew
 def test_a_kill_at_any_moment_loses_at_most_the_steps_since_the_checkpoint(
     config: TrainConfig, clips: Path, tmp_path: Path
 ) -> None:
     straight = dataclasses.replace(config, output=str(tmp_path / "straight"))
     train(straight, progress=False)
+    killed = dataclasses.replace(config, output=str(tmp_path / "killed"))
     path = tmp_path / "killed.yaml"
-    path.write_text(CONFIG.replace("CLIPS", str(clips)) + f"output: {tmp_path / 'killed'}\n")
+    path.write_text(CONFIG.replace("CLIPS", str(clips)) + f"output: {killed.output}\n")
     command = [sys.executable, "-m", "model_core", "train", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -102,11 +107,21 @@ def test_a_kill_at_any_moment_loses_at_most_the_steps_since_the_checkpoint(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ})
-    rows = [json.loads(line) for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
-    last = {row["step"]: row["loss"] for row in rows}
-    assert [last[step] for step in sorted(last)] == losses(straight)
+    assert process.wait() == -signal.SIGKILL  # it had not ended by itself
+    train(killed, progress=False)
+    assert losses(killed) == losses(straight)
+    assert not list((tmp_path / "killed").glob("partial-*"))
+
+
+def test_the_log_forgets_steps_that_are_repeated_and_half_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 2.0}\n{"step": 6, "lo')
+    log = Log(path, after=3)
+    log.add(1.0)
+    log.add(2.0)
+    assert log.write(4) == 1.5
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(2, 1.0), (4, 1.5)]
 
 
 def test_stage_two_trains_the_temporal_layers_only(config: TrainConfig, tmp_path: Path) -> None:
@@ -177,3 +192,72 @@ def test_unknown_settings_are_named(config: TrainConfig, clips: Path, tmp_path: 
         load_train_config(path)
     with pytest.raises(InputError, match="existing YAML"):
         load_train_config(tmp_path / "none.yaml")
+
+
+@pytest.fixture
+def settings_file(clips: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "settings.yaml"
+    path.write_text(CONFIG.replace("CLIPS", str(clips)))
+    return path
+
+
+def test_overrides_win_over_the_file(settings_file: Path) -> None:
+    overrides = {"optim.lr": "1e-4", "optim.weight_decay": 1, "condition.high_noise": 1.5, "model.sampling.steps": 3}
+    made = load_train_config(settings_file, {**overrides, "seed": 5})
+    assert made.optim.lr == 1e-4  # YAML takes it for text
+    assert (made.optim.weight_decay, made.condition.high_noise, made.seed) == (1.0, 1.5, 5)
+    assert made.model.sampling.steps == 3 and made.model.sampling.window == 16
+    assert made.optim.steps == 6 and made.model.size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optim.steps", "many", "optim: steps: 'many' does not fit; choose int"),
+        ("optim.steps", 1.5, "steps"),
+        ("stage", 3, "stage: 3 does not fit; choose 1 or 2"),
+        ("optim.mixed_precision", "fp8", "no or bf16 or fp16"),
+        ("data.random_scaling", "maybe", "random_scaling"),
+        ("optim.steps.more", 1, "'steps' is a single setting"),
+        ("optim", 3, "optim: settings are needed here, not 3"),
+        ("model.colour", 1, "colour"),
+        ("model.sampling.colour", 1, "colour"),
+        ("init_from", "nowhere.safetensors", "nowhere.safetensors"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings_file: Path, key: str, value: object, message: str) -> None:
+    with pytest.raises(PortraitError) as caught:
+        load_train_config(settings_file, {key: value})
+    assert message in str(caught.value)
+
+
+def test_a_file_that_holds_no_settings_is_named(settings_file: Path) -> None:
+    for text, message in (("", "holds no settings"), ("a: [", "not YAML"), ("stage: 1", "'model' or 'init_from'")):
+        settings_file.write_text(text)
+        with pytest.raises(InputError, match=rf"settings\.yaml.*{message}"):
+            load_train_config(settings_file)
+    settings_file.write_text("model: {name: tiny}\noptim: {steps: 1}")
+    with pytest.raises(InputError, match=r"data: settings \['folder'\] are missing"):
+        load_train_config(settings_file)
+
+
+def test_a_run_that_starts_from_a_model_keeps_its_networks(
+    settings_file: Path, tiny_model: PortraitModel, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_model(tiny_model, start)
+    overrides = {"init_from": str(start), "model": {"name": "next"}}
+    made = load_train_config(settings_file, overrides)
+    assert made.model == dataclasses.replace(tiny_model.config, name="next")
+    with pytest.raises(InputError, match="leave out backbone"):
+        load_train_config(settings_file, {**overrides, "model": {"backbone": {"motion_heads": 2}}})
+
+
+def test_damaged_clips_are_named(clips: Path) -> None:
+    for path in clips.iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"\d\.npz: cannot be read"):
+        ClipDataset(DataConfig(folder=str(clips)), seed=0, length=1, consecutive=True)[0]
+    np.savez(clips / "0.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match=r"0\.npz: not a prepared clip, \['foreground', 'landmarks'\]"):
+        ClipDataset(DataConfig(folder=str(clips), limit=1), seed=0, length=1, consecutive=True)[0]

@@ -55,9 +55,7 @@ def yes(_):
 
 def test_downloads_once_and_verifies(tmp_path, server, entry):
     seen = []
-    path = download(
-        entry, tmp_path / "models", confirm=yes, progress=lambda done, size: seen.append((done, size))
-    )
+    path = download(entry, tmp_path / "models", confirm=yes, progress=lambda done, size: seen.append((done, size)))
     assert path == tmp_path / "models" / "model.bin"
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))

@@ -34,9 +34,7 @@ def saved(tmp_path, tensors):
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    layout=st.dictionaries(KEYS, st.tuples(DTYPES, SHAPES), min_size=1, max_size=4), note=st.text(max_size=20)
-)
+@given(layout=st.dictionaries(KEYS, st.tuples(DTYPES, SHAPES), min_size=1, max_size=4), note=st.text(max_size=20))
 def test_what_was_written_is_read(tmp_path, layout, note):
     written = {key: torch.ones(shape).to(dtype) for key, (dtype, shape) in layout.items()}
     path = write_safetensors(tmp_path / "model.safetensors", written, {"note": note})

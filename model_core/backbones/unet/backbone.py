@@ -15,6 +15,7 @@ from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
 from .image_prompt import ImagePrompt
 from .networks import Denoiser, ReferenceNet
+from .warp import ReferenceWarp
 
 
 def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
@@ -39,6 +40,7 @@ class UNetBackbone(nn.Module):
         self.reference_net = ReferenceNet(config)
         self.pose_guider = _pose_guider(config)
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
+        self.reference_warp = ReferenceWarp(config) if config.reference_warp else None
         self.image_prompt = ImagePrompt(config.image_encoder)
 
     @property
@@ -53,13 +55,15 @@ class UNetBackbone(nn.Module):
         """Run ReferenceNet once and project its tokens to the denoiser's keys and values."""
         foreground = inputs.foreground if self.config.separate_foreground else None
         person, scene = self.image_prompt.separate(inputs.image, foreground)
-        pose = None
+        pose, source = None, None
         if self.reference_guider is not None:
             if inputs.motion is None:
                 raise InputError("reference: this model needs the portrait's own motion signal; analyse its face")
             pose = self.reference_guider(inputs.motion)
+            if self.reference_warp is not None:
+                source = self.reference_warp.source(inputs, inputs.motion)
         bank = self.reference_net(inputs.latents, prompt=person, pose=pose)
-        return Reference(self.denoiser.keys_and_values(bank), scene, inputs.latents)
+        return Reference(self.denoiser.keys_and_values(bank), scene, inputs.latents, source)
 
     def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
         """Encode the motion signal of one clip or chunk."""
@@ -86,10 +90,12 @@ class UNetBackbone(nn.Module):
             history_latents: (B, N, C, h, w).
             history_motion: (B, N, 3, H, W).
         """
-        pose = self._pose(motion)
-        if history_latents is None or history_motion is None:
-            return UNetConditioning(reference, pose)
-        return UNetConditioning(reference, pose, history_latents, self._pose(history_motion))
+        warped, flow = None, None
+        if self.reference_warp is not None and reference.warp_source is not None:
+            flow = self.reference_warp(reference.warp_source, motion)
+            warped = self.reference_warp.move(reference.latents, flow)
+        history_pose = None if history_motion is None else self._pose(history_motion)
+        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, warped, flow)
 
     def _pose(self, motion: Tensor) -> Tensor:
         return self.pose_guider(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
@@ -123,45 +129,48 @@ class UNetBackbone(nn.Module):
         prompt = conditioning.reference.prompt
         if reference is None:
             prompt = torch.zeros_like(prompt)
-        frames = latents.shape[1]
-        timesteps = timestep.reshape(-1, 1).expand(latents.shape[0], frames)
+        timesteps = timestep.reshape(-1, 1).expand(latents.shape[0], latents.shape[1])
+        beside = self._beside(latents, conditioning, branch)
+        seen = latents if beside is None else torch.cat([latents, beside], dim=2)
         history = conditioning.num_history if branch is Branch.FULL else 0
         if history:
-            latents, timesteps, pose = self._with_history(latents, timesteps, conditioning)
-        self._check_length(latents.shape[1], temporal)
+            seen, timesteps, pose = self._with_history(seen, timesteps, conditioning)
+        self._check_length(seen.shape[1], temporal)
         out = self.denoiser(
-            self._with_reference(latents, reference),
+            seen,
             timesteps,
             prompt=prompt,
             pose=pose,
             reference=None if reference is None else reference.keys_and_values,
             temporal=temporal,
         )[:, history:]
-        if self.config.reference_concat and reference is not None:
-            out = out + reference.latents[:, None]
-        return out
+        return out if beside is None else out + beside
+
+    def _beside(self, latents: Tensor, conditioning: UNetConditioning, branch: Branch) -> Tensor | None:
+        """What the first convolution sees beside the noisy latents, and predictions are relative to."""
+        if not self.config.reference_concat:
+            return None
+        if branch is Branch.UNCONDITIONAL:
+            return torch.zeros_like(latents)
+        if conditioning.warped is not None and branch is not Branch.REFERENCE:
+            return conditioning.warped
+        return conditioning.reference.latents[:, None].expand_as(latents)
 
     def _with_history(
-        self, latents: Tensor, timesteps: Tensor, conditioning: UNetConditioning
+        self, seen: Tensor, timesteps: Tensor, conditioning: UNetConditioning
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Clean frames join in front: timestep 0 says that there is nothing to denoise in them."""
         clean, clean_pose = conditioning.history_latents, conditioning.history_pose
         assert clean is not None and clean_pose is not None
+        clean = clean.to(seen)
+        if self.config.reference_concat:
+            clean = torch.cat([clean, clean], dim=2)  # a finished frame is its own best guess
         zeros = torch.zeros_like(timesteps[:, :1]).expand(-1, clean.shape[1])
         return (
-            torch.cat([clean.to(latents), latents], dim=1),
+            torch.cat([clean, seen], dim=1),
             torch.cat([zeros, timesteps], dim=1),
             torch.cat([clean_pose, conditioning.pose], dim=1),
         )
-
-    def _with_reference(self, latents: Tensor, reference: Reference | None) -> Tensor:
-        if not self.config.reference_concat:
-            return latents
-        if reference is None:
-            beside = torch.zeros_like(latents)
-        else:
-            beside = reference.latents[:, None].expand_as(latents)
-        return torch.cat([latents, beside], dim=2)
 
     def _check_length(self, frames: int, temporal: bool) -> None:
         limit = self.config.motion_max_length

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .attention import KeysAndValues
+from .warp import Flow
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class Reference:
         keys_and_values: per self-attention layer, projected by the denoiser.
         prompt: (B, tokens, D), the denoiser's cross-attention tokens (the background's embedding).
         latents: (B, C, h, w), for models whose first convolution sees them.
+        warp_source: (B, 7, 2h, 2w), for models that warp the reference; else None.
     """
 
     keys_and_values: KeysAndValues
     prompt: Tensor
     latents: Tensor
+    warp_source: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class UNetConditioning:
         pose: (B, F, C0, h, w), the PoseGuider's output of every frame.
         history_latents: (B, N, C, h, w) clean, or None.
         history_pose: (B, N, C0, h, w), or None.
+        warped: (B, F, C, h, w), the reference moved to every frame, or None.
+        flow: how it was moved, or None.
     """
 
     reference: Reference
     pose: Tensor
     history_latents: Tensor | None = None
     history_pose: Tensor | None = None
+    warped: Tensor | None = None
+    flow: Flow | None = None
 
     @property
     def num_history(self) -> int:
@@ -47,11 +54,15 @@ class UNetConditioning:
 
     def take(self, frames: Sequence[int]) -> UNetConditioning:
         """The frames of one window; history stays only with a window that begins at frame 0."""
-        first, last = frames[0], frames[-1]
-        if list(frames) == list(range(first, last + 1)):
-            pose = self.pose[:, first : last + 1]  # a view: nothing is copied
-        else:
-            pose = self.pose[:, list(frames)]
-        if first == 0:
-            return replace(self, pose=pose)
-        return replace(self, pose=pose, history_latents=None, history_pose=None)
+        part = replace(
+            self, pose=_pick(self.pose, frames), warped=None if self.warped is None else _pick(self.warped, frames)
+        )
+        return part if frames[0] == 0 else replace(part, history_latents=None, history_pose=None)
+
+
+def _pick(values: Tensor, frames: Sequence[int]) -> Tensor:
+    """Frames along axis 1; a view, without a copy, where they follow one another."""
+    first, last = frames[0], frames[-1]
+    if list(frames) == list(range(first, last + 1)):
+        return values[:, first : last + 1]
+    return values[:, list(frames)]

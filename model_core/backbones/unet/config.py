@@ -50,6 +50,10 @@ class UNetConfig:
         reference_concat: the denoiser's first convolution also sees the reference latents, which gives a
             narrow network the still background for free. Predictions are then relative to the reference
             (``sample`` only).
+        reference_warp: with ``reference_pose`` and ``reference_concat``: the denoiser's first convolution sees the
+            reference moved to where the motion signal says (warp.py), instead of as it stands.
+        latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
+            1 where latents are not folded pixels.
         prediction_type: what the denoiser predicts.
     """
 
@@ -70,6 +74,8 @@ class UNetConfig:
     separate_foreground: bool = True
     reference_pose: bool = False
     reference_concat: bool = False
+    reference_warp: bool = False
+    latent_fold: int = 1
     prediction_type: PredictionType = "v_prediction"
 
     def __post_init__(self) -> None:
@@ -88,6 +94,8 @@ class UNetConfig:
             )
         if self.reference_concat and self.prediction_type != "sample":
             raise CheckpointError("UNet config: reference_concat needs prediction_type 'sample'")
+        if self.reference_warp and not (self.reference_concat and self.reference_pose):
+            raise CheckpointError("UNet config: reference_warp needs reference_concat and reference_pose")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import MotionAdapter, UNet2DConditionModel
+from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from einops import rearrange
 from torch import Tensor, nn
@@ -36,8 +37,9 @@ def apply_motion_module(module: AnimateDiffTransformer3D, hidden: Tensor, frames
 
 def _layers(block: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
     """Pairs of residual layer and attention layer (None where the level does not attend)."""
-    attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    return zip(block.resnets, attentions, strict=True)
+    resnets = list(block.get_submodule("resnets").children())
+    attentions = getattr(block, "attentions", None) or [None] * len(resnets)
+    return zip(resnets, attentions, strict=True)
 
 
 class BlockWalk:
@@ -184,9 +186,7 @@ class ReferenceNet(nn.Module):
             in_channels=config.latent_channels, out_channels=config.latent_channels, **config.unet_kwargs()
         )
         install_processors(self.unet)
-        # nothing after the last self-attention is ever read
-        self.unet.conv_norm_out = None
-        self.unet.conv_out = None
+        _drop_what_is_never_read(self.unet)
 
     def forward(self, latents: Tensor, *, prompt: Tensor, pose: Tensor | None = None) -> Bank:
         """Collect the normalised tokens at every self-attention layer.
@@ -213,6 +213,21 @@ class ReferenceNet(nn.Module):
         return bank
 
 
+def _drop_what_is_never_read(unet: UNet2DConditionModel) -> None:
+    """Remove the weights after the last self-attention: they influence no banked token."""
+    unet.conv_norm_out = None
+    unet.conv_out = None
+    attending = [index for index, block in enumerate(unet.up_blocks) if getattr(block, "attentions", None)]
+    if not attending:
+        return
+    del unet.up_blocks[attending[-1] + 1 :]
+    last = unet.up_blocks[-1]
+    last.upsamplers = None
+    block = last.attentions[-1].transformer_blocks[-1]
+    block.attn2 = None
+    block.ff = nn.Identity()
+
+
 def _motion_adapter(config: UNetConfig) -> MotionAdapter:
     adapter = MotionAdapter(
         block_out_channels=config.block_out_channels,
@@ -222,6 +237,8 @@ def _motion_adapter(config: UNetConfig) -> MotionAdapter:
         motion_max_seq_length=config.motion_max_length,
     )
     for module in adapter.modules():
+        if isinstance(module, SinusoidalPositionalEmbedding):
+            module.register_buffer("pe", module.pe, persistent=False)  # a fixed table: no file needs to carry it
         if isinstance(module, AnimateDiffTransformer3D):
             # a fresh temporal layer changes nothing, so stage 2 starts from stage 1 exactly
             nn.init.zeros_(module.proj_out.weight)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import atomic_path
+from ..clips import write_clip
 from .geometry import landmarks
 from .identity import sample_identity
 from .motion import sample_clip
@@ -42,8 +42,5 @@ def write_identity(folder: Path, seed: int, *, frames: int, drivers: int = 3, si
     """Write one clip as ``<seed>.npz``; one that is already there is left as it is."""
     path = folder / f"{seed:08d}.npz"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = make_clip(seed, frames=frames, drivers=drivers, size=size)
-        with atomic_path(path) as partial, open(partial, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        write_clip(path, make_clip(seed, frames=frames, drivers=drivers, size=size))
     return path

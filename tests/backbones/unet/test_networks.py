@@ -148,9 +148,7 @@ def test_cached_keys_and_values_equal_concatenating_the_bank(config: UNetConfig)
 
     person, _ = backbone.image_prompt.separate(reference.image, reference.foreground)
     bank = backbone.reference_net(reference.latents, prompt=person)
-    assert set(bank) == {
-        p.removesuffix(".processor") for p in backbone.denoiser.unet.attn_processors if "attn1" in p
-    }
+    assert set(bank) == {p.removesuffix(".processor") for p in backbone.denoiser.unet.attn_processors if "attn1" in p}
     processors = dict(backbone.denoiser.unet.attn_processors)
     for path in processors:
         if "attn1" in path:
@@ -209,9 +207,7 @@ def test_each_branch_sees_only_its_conditions() -> None:
     reference, motion, past, latents = inputs(TINY, 3, history=1)
     timestep = torch.tensor(100)
 
-    def run(
-        reference: ReferenceInputs, motion: MotionSignal, past: HistoryFrames
-    ) -> dict[Branch, torch.Tensor]:
+    def run(reference: ReferenceInputs, motion: MotionSignal, past: HistoryFrames) -> dict[Branch, torch.Tensor]:
         encoded = backbone.encode_reference(reference)
         return backbone.predict(
             latents, timestep, backbone.prepare(AnimationInputs(encoded, motion, past)), list(Branch)

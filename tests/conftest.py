@@ -1,0 +1,124 @@
+"""What several rooms' tests need: a tiny random model, an avatar's face, and an analyser that finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from model_core.config import AutoencoderConfig, ModelConfig, SamplingConfig, ScheduleConfig
+from model_core.faces.analyzer import FaceDetection
+from model_core.models import PortraitModel, build_model
+from model_core.types import FaceTrack
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> ModelConfig:
+    """A whole model, as small as its parts allow."""
+    return ModelConfig(
+        name="tiny",
+        size=(32, 32),
+        autoencoder=AutoencoderConfig(kind="fold", stride=4, scaling_factor=2.0),
+        schedule=ScheduleConfig(prediction_type="sample"),
+        sampling=SamplingConfig(steps=2, window=4, overlap=2, history=2, chunk=6, scheduler="ddim"),
+        backbone={
+            "latent_channels": 48,
+            "latent_stride": 4,
+            "block_out_channels": [8, 8],
+            "layers_per_block": 1,
+            "down_attention": [False, True],
+            "up_attention": [True, False],
+            "attention_heads": 1,
+            "cross_attention_dim": 8,
+            "norm_num_groups": 4,
+            "pose_guider_channels": [4, 4, 4],
+            "motion_heads": 1,
+            "motion_max_length": 8,
+            "reference_pose": True,
+            "reference_concat": True,
+            "prediction_type": "sample",
+            "image_encoder": {
+                "hidden_size": 8,
+                "intermediate_size": 8,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 1,
+                "image_size": 16,
+                "patch_size": 8,
+                "projection_dim": 8,
+            },
+        },
+    )
+
+
+@pytest.fixture
+def tiny_model(tiny_config: ModelConfig) -> PortraitModel:
+    """Random weights throughout: layers that begin at zero would hide what is not connected."""
+    torch.manual_seed(0)
+    model = build_model(tiny_config)
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.backbone.eval().requires_grad_(False)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_track() -> Callable[..., FaceTrack]:
+    """``make_track(frames, size=64)``: an avatar that turns, blinks and speaks."""
+    from model_core.training.avatars import Motion, landmarks, sample_identity
+
+    identity = sample_identity(np.random.default_rng(1))
+
+    def make(frames: int, *, size: int = 64) -> FaceTrack:
+        steps = np.arange(frames)
+        moves = [Motion(yaw=0.3 * np.sin(t), jaw=0.5 + 0.5 * np.sin(t), blink_left=float(t % 2)) for t in steps]
+        points = np.stack([landmarks(identity, move, size=size) for move in moves])
+        ends = points[..., :2].min(1), points[..., :2].max(1)
+        return FaceTrack(
+            boxes=np.concatenate(ends, axis=1),
+            landmarks=points,
+            confidence=np.ones(frames, np.float32),
+            detected=np.ones(frames, bool),
+            size=(size, size),
+        )
+
+    return make
+
+
+class SquareAnalyzer:
+    """Finds the avatar's face in the bright square of a frame; frames without one show no face."""
+
+    def __init__(self, face: FaceTrack) -> None:
+        self.unit = (face.landmarks[0] - [*face.boxes[0, :2], 0]) / (face.boxes[0, 2] - face.boxes[0, 0])
+
+    def detect(self, frame: np.ndarray) -> list[FaceDetection]:
+        x, y, width, _ = cv2.boundingRect((frame.min(axis=2) > 127).astype(np.uint8))
+        if width == 0:
+            return []
+        points = (self.unit * width + [x, y, 0]).astype(np.float32)
+        return [FaceDetection(np.array([x, y, x + width, y + width], np.float32), points, 1.0)]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def square_analyzer(make_track: Callable[..., FaceTrack]) -> SquareAnalyzer:
+    return SquareAnalyzer(make_track(1))
+
+
+@pytest.fixture(scope="session")
+def square_frames() -> Callable[..., np.ndarray]:
+    """``square_frames(count, size=96)``: (count, size, size, 3) uint8, a bright square that wanders on dark ground."""
+
+    def make(count: int, *, size: int = 96, side: int = 40) -> np.ndarray:
+        frames = np.full((count, size, size, 3), 30, np.uint8)
+        for index, frame in enumerate(frames):
+            left = size // 4 + 2 * (index % 4)
+            frame[size // 4 : size // 4 + side, left : left + side] = (230, 200, 180)
+        return frames
+
+    return make

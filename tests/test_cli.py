@@ -1,0 +1,164 @@
+"""The command line: every command end to end on tiny inputs, and errors a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_core.cli import main
+from model_core.images import read_pixels, save_image
+from model_core.models import PortraitModel, save_model
+from model_core.training.clips import list_clips
+from model_core.video.read import open_video, read_video
+from model_core.video.write import VideoWriter
+
+
+class Desk:
+    """A folder with a portrait, a driving video and a model, and the words of ``animate`` for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "out" / "made.mp4"
+        self.words = {
+            "--reference": str(folder / "portrait.png"),
+            "--driving": str(folder / "driving.mp4"),
+            "--model": str(folder / "tiny.safetensors"),
+            "--output": str(self.output),
+            "--device": "cpu",
+        }
+
+    def animate(self, **changes: str) -> int:
+        words = {**self.words, **{f"--{name}": value for name, value in changes.items()}}
+        return main(["animate", *(word for pair in words.items() for word in pair)])
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path,
+    tiny_model: PortraitModel,
+    square_frames: Callable[..., np.ndarray],
+    square_analyzer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Desk:
+    monkeypatch.setattr("model_core.commands.animate.MediaPipeAnalyzer", lambda: square_analyzer)
+    save_model(tiny_model, tmp_path / "tiny.safetensors")
+    save_image(square_frames(1)[0], tmp_path / "portrait.png")
+    with VideoWriter(tmp_path / "driving.mp4", fps=25) as writer:
+        writer.append(square_frames(7))
+    return Desk(tmp_path)
+
+
+def test_animate_writes_a_video_and_a_sheet(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet = desk.folder / "sheet.png"
+    assert desk.animate(sheet=str(sheet), seed="3") == 0
+    info = open_video(desk.output)
+    made = read_video(desk.output)
+    assert made.shape == (7, 32, 32, 3) and info.fps == 25
+    picture = read_pixels(sheet)
+    assert picture.shape[1] > 7 * 32 and picture.std() > 10
+    said = capsys.readouterr().out
+    assert f"wrote {desk.output}: 7 frames of 32x32" in said and str(sheet) in said
+    assert "sample" in said and "decode and write" in said
+    assert [path.name for path in desk.output.parent.iterdir()] == ["made.mp4"]
+
+
+def test_the_settings_count_and_the_seed_is_the_result(desk: Desk) -> None:
+    results = []
+    for words in ({"seed": "1"}, {"seed": "1"}, {"seed": "2"}, {"seed": "1", "frames": "3"}):
+        assert desk.animate(**words) == 0
+        results.append(desk.output.read_bytes())
+    assert results[0] == results[1] != results[2]
+    assert len(read_video(desk.output)) == 3
+
+
+def test_a_mask_by_hand_counts(desk: Desk, square_frames: Callable[..., np.ndarray]) -> None:
+    mask = desk.folder / "mask.png"
+    save_image(np.zeros((96, 96, 3), np.uint8), mask)
+    results = []
+    for words in ({}, {"mask": str(mask)}):
+        assert desk.animate(**words) == 0
+        results.append(desk.output.read_bytes())
+    assert results[0] != results[1]
+
+
+def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
+    desk: Desk, capsys: pytest.CaptureFixture[str], square_frames: Callable[..., np.ndarray]
+) -> None:
+    folder = desk.folder
+    save_image(np.full((96, 96, 3), 30, np.uint8), folder / "faceless.png")
+    save_image(square_frames(1)[0][:40, :40], folder / "small.png")
+    save_image(np.zeros((50, 50, 3), np.uint8), folder / "mask.png")
+    (folder / "text.png").write_text("not an image")
+    (folder / "text.mp4").write_text("not a video")
+    (folder / "cut.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes()[:-999])
+    with VideoWriter(folder / "faceless.mp4", fps=25) as writer:
+        writer.append(np.full((4, 96, 96, 3), 30, np.uint8))
+    before = sorted(path.name for path in folder.iterdir())
+    cases: list[tuple[dict[str, str], str]] = [
+        *(({"reference": str(folder / f"{name}.png")}, f"{name}.png") for name in ("faceless", "small", "text", "no")),
+        *(({"driving": str(folder / f"{name}.mp4")}, f"{name}.mp4") for name in ("faceless", "text", "no")),
+        *(({"model": str(folder / f"{name}.safetensors")}, name) for name in ("cut", "no")),
+        ({"mask": str(folder / "mask.png")}, "mask.png"),
+        ({"window": "4", "overlap": "4"}, "--overlap 4 with --window 4"),
+        ({"window": "50", "overlap": "0"}, "window"),
+        ({"steps": "0"}, "--steps 0"),
+        ({"history": "-1"}, "--history -1"),
+        ({"frames": "0"}, "--frames 0"),
+        ({"face": "9"}, "driving.mp4"),
+        ({"device": "abacus"}, "--device abacus"),
+        ({"output": str(folder / "made.gif")}, "made.gif"),
+    ]
+    for words, named in cases:
+        assert desk.animate(**words) == 2, words
+        said = capsys.readouterr()
+        errors = [line for line in said.err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1 and named in errors[0] and said.err.endswith(errors[0] + "\n"), said.err
+        assert "Traceback" not in said.err and said.out == ""
+        left = [path.name for path in folder.iterdir() if path.name != "out"]
+        assert sorted(left) == before and not list((folder / "out").glob("*")), words
+
+
+def test_an_older_video_survives_a_failure(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.output.parent.mkdir()
+    desk.output.write_bytes(b"older")
+
+    def full_disk(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model_core.commands.animate.decode", full_disk)
+    assert desk.animate() == 130
+    assert desk.output.read_bytes() == b"older" and len(list(desk.output.parent.iterdir())) == 1
+
+
+def test_models_lists_what_is_found(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--models-folder", str(desk.folder)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny "))
+    assert line.split() == ["tiny", "unet", str(desk.folder / "tiny.safetensors")]
+
+
+def test_a_model_is_found_by_its_name(desk: Desk) -> None:
+    words = {"model": "tiny", "models-folder": str(desk.folder), "frames": "1"}
+    assert desk.animate(**words) == 0
+
+
+def test_avatars_are_written_once(tmp_path: Path) -> None:
+    words = ["avatars", str(tmp_path), "--first-seed", "5", "--count", "2", "--frames", "2", "--size", "32"]
+    assert main(words) == 0
+    assert [clip.path.name for clip in list_clips(tmp_path)] == ["00000005.npz", "00000006.npz"]
+    assert list_clips(tmp_path)[0].load()["images"].shape == (2, 32, 32, 3)
+
+
+def test_a_setting_without_a_value_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(tmp_path / "none.yaml"), "--set", "optim.steps"]) == 2
+    assert "--set optim.steps: write KEY=VALUE" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml" in capsys.readouterr().err
+
+
+def test_prepare_names_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", str(tmp_path), str(tmp_path / "out")]) == 2
+    assert str(tmp_path) in capsys.readouterr().err and not (tmp_path / "out").exists()

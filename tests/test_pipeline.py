@@ -1,0 +1,195 @@
+"""The whole line on a tiny random model: chunks, history, noise, determinism, cancelling."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_core import pipeline
+from model_core.config import SamplingConfig
+from model_core.errors import CancelledError, InputError
+from model_core.models import PortraitModel, build_model
+from model_core.pipeline import animate, encode_reference, prepare_motion, sample_chunks, sample_clip
+from model_core.types import FaceTrack, StepEvent
+
+Animate = Callable[..., Tensor]
+
+
+@pytest.fixture
+def portrait() -> Tensor:
+    return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7)) * 2 - 1
+
+
+@pytest.fixture
+def animated(tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]) -> Animate:
+    """``animated(frames, **settings)``: all frames at once."""
+
+    def run(frames: int, *, driving: FaceTrack | None = None, observer: Any = None, **settings: Any) -> Tensor:
+        sampling = dataclasses.replace(tiny_model.config.sampling, **settings)
+        driving = driving or make_track(frames)
+        chunks = animate(
+            tiny_model, portrait, driving, track=make_track(1), sampling=sampling, observer=observer, framing="full"
+        )
+        return torch.cat(list(chunks))
+
+    return run
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 13])
+def test_every_driving_frame_becomes_one_frame_in_range(animated: Animate, frames: int) -> None:
+    made = animated(frames)
+    assert made.shape == (frames, 3, 32, 32) and made.dtype == torch.float32
+    assert made.isfinite().all() and made.abs().max() <= 1 and made.std() > 0.01
+
+
+def test_frames_come_chunk_by_chunk(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    chunks = animate(tiny_model, portrait, make_track(13), track=make_track(1))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 5]
+
+
+def count(monkeypatch: pytest.MonkeyPatch, target: Any, name: str) -> list[tuple[Any, ...]]:
+    """The positional arguments of every call from now on."""
+    calls: list[tuple[Any, ...]] = []
+    original = getattr(target, name)
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(target, name, counted)
+    return calls
+
+
+def test_the_reference_is_encoded_once_and_a_chunk_prepared_once(
+    tiny_model: PortraitModel, animated: Animate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = count(monkeypatch, tiny_model.backbone, "encode_reference")
+    prepared = count(monkeypatch, tiny_model.backbone, "prepare")
+    animated(13, chunk=6, history=2)
+    assert len(encoded) == 1
+    histories = [inputs.history for (inputs,) in prepared]
+    assert [None if history is None else len(history) for history in histories] == [None, 2, 2]
+
+
+def test_history_is_the_end_of_the_chunk_before(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = count(monkeypatch, tiny_model.backbone, "prepare")
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = prepare_motion(tiny_model, make_track(12), reference=reference.track)
+    first, _ = sample_chunks(tiny_model, reference, motion, tiny_model.config.sampling)
+    (_,), (second,) = prepared
+    assert torch.equal(second.history.latents, first[0, -2:])
+    assert torch.equal(second.history.motion, motion.frames[4:6])
+    assert torch.equal(second.motion.frames, motion.frames[6:])
+
+
+def test_history_reaches_the_next_chunk_only(animated: Animate) -> None:
+    with_history, without = animated(12, history=2), animated(12, history=0)
+    assert torch.equal(with_history[:6], without[:6])
+    assert not torch.allclose(with_history[6:], without[6:], atol=1e-3)
+
+
+def test_a_frames_noise_does_not_depend_on_the_chunks(animated: Animate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noise_of(**settings: int) -> Tensor:
+        seen: list[Tensor] = []
+
+        def keep(backbone: Any, conditioning: Any, noise: Tensor, **_: Any) -> Tensor:
+            seen.append(noise)
+            return noise
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "sample", keep)
+            animated(13, **settings)
+        return torch.cat(seen, dim=1)
+
+    whole = noise_of(chunk=64)
+    assert whole.shape == (1, 13, 48, 8, 8)
+    assert torch.equal(noise_of(chunk=4), whole) and torch.equal(noise_of(chunk=7), whole)
+    assert not torch.equal(noise_of(chunk=64, seed=1), whole)
+    assert not torch.equal(whole[:, 0], whole[:, 1])
+
+
+def test_a_seed_is_a_result(animated: Animate) -> None:
+    first = animated(9)
+    assert torch.equal(animated(9), first)
+    assert not torch.allclose(animated(9, seed=1), first, atol=1e-3)
+
+
+def test_the_driving_face_drives(animated: Animate, make_track: Callable[..., FaceTrack]) -> None:
+    moving = make_track(4)
+    assert not torch.allclose(animated(4, driving=moving.take([0, 0, 0, 0])), animated(4, driving=moving), atol=1e-3)
+
+
+def test_the_portrait_counts(
+    tiny_model: PortraitModel, animated: Animate, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    other = animate(
+        tiny_model, -portrait, make_track(3), track=make_track(1), framing="full", sampling=tiny_model.config.sampling
+    )
+    assert not torch.allclose(torch.cat(list(other)), animated(3), atol=1e-3)
+
+
+def test_cancelling_stops_at_once_and_leaves_nothing_behind(
+    tiny_model: PortraitModel, animated: Animate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = animated(9)
+    predicted = count(monkeypatch, tiny_model.backbone, "predict")
+    events: list[StepEvent] = []
+
+    def stop(event: StepEvent) -> None:
+        events.append(event)
+        if len(events) == 2:
+            raise CancelledError("stopped")
+
+    with pytest.raises(CancelledError):
+        animated(9, observer=stop)
+    assert len(events) == 2 and 1 <= len(predicted) <= 2
+    assert torch.equal(animated(9), before)
+
+
+def test_observers_are_told_of_every_window_and_step(animated: Animate) -> None:
+    events: list[StepEvent] = []
+    animated(6, observer=events.append, steps=3)
+    assert sum(event.step_done for event in events) == 3
+    assert {event.steps for event in events} == {3}
+    windows = [event for event in events if not event.step_done]
+    assert [event.window for event in windows if event.step == 0] == list(range(1, windows[0].windows + 1))
+
+
+def test_the_whole_clip_is_its_chunks(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = prepare_motion(tiny_model, make_track(9))
+    sampling = SamplingConfig(steps=1, window=4, overlap=1, chunk=5, history=1)
+    chunks = list(sample_chunks(tiny_model, reference, motion, sampling))
+    assert len(chunks) == 2
+    assert torch.equal(sample_clip(tiny_model, reference, motion, sampling), torch.cat(chunks, dim=1))
+
+
+def test_windows_too_long_for_the_model_are_refused_with_a_remedy(animated: Animate) -> None:
+    with pytest.raises(InputError, match="shorter window"):
+        animated(16, window=16, overlap=4, chunk=16)
+
+
+def test_a_portrait_without_its_face_is_refused_where_the_model_needs_it(
+    tiny_model: PortraitModel, portrait: Tensor
+) -> None:
+    with pytest.raises(InputError, match="analyse its face"):
+        encode_reference(tiny_model, portrait)
+
+
+def test_masked_frames_need_the_driving_frames(tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]) -> None:
+    masked = build_model(dataclasses.replace(tiny_model.config, motion_kind="masked_frames"))
+    with pytest.raises(InputError, match="connect the driving frames"):
+        prepare_motion(masked, make_track(2))
+    signal = prepare_motion(masked, make_track(2), frames=torch.rand(2, 3, 64, 64))
+    assert signal.kind == "masked_frames" and signal.frames.shape == (2, 3, 32, 32)
