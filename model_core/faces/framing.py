@@ -74,12 +74,14 @@ def _extent(track: FaceTrack) -> tuple[float, float, float, float]:
 def _crop(
     image: Tensor, track: FaceTrack | None, foreground: Tensor | None, box: np.ndarray, size: tuple[int, int]
 ) -> Portrait:
-    left, top = box[0] - box[2] / 2, box[1] - box[3] / 2
-    made = _sample(image, left, top, box[2], box[3], size)
-    mask = None if foreground is None else _sample(foreground, left, top, box[2], box[3], size).clamp(0, 1)
+    # whole pixels, so that image, mask and landmarks are cut at the very same place
+    width, height = (max(round(side), 1) for side in box[2:])
+    left, top = round(box[0] - box[2] / 2), round(box[1] - box[3] / 2)
+    made = _sample(image, left, top, width, height, size)
+    mask = None if foreground is None else _sample(foreground, left, top, width, height, size).clamp(0, 1)
     if track is None:
         return Portrait(made.clamp(-1, 1), None, mask)
-    ratio = np.array([size[1] / box[2], size[0] / box[3]], dtype=np.float32)
+    ratio = np.array([size[1] / width, size[0] / height], dtype=np.float32)
     origin = np.array([left, top], dtype=np.float32)
     marks = track.landmarks.copy()
     marks[..., :2] = (marks[..., :2] - origin) * ratio
@@ -89,16 +91,12 @@ def _crop(
     return Portrait(made.clamp(-1, 1), moved, mask)
 
 
-def _sample(
-    image: Tensor, left: float, top: float, width: float, height: float, size: tuple[int, int]
-) -> Tensor:
+def _sample(image: Tensor, left: int, top: int, width: int, height: int, size: tuple[int, int]) -> Tensor:
     """Antialiased resampling of a window that may leave the image."""
     whole = (left, top, width, height) == (0, 0, image.shape[-1], image.shape[-2])
-    if whole and tuple(image.shape[-2:]) == tuple(size):
+    if whole and (height, width) == tuple(size):
         return image
-    x0, y0 = int(np.floor(left)), int(np.floor(top))
-    x1, y1 = int(np.ceil(left + width)), int(np.ceil(top + height))
-    rows = torch.arange(y0, max(y1, y0 + 1)).clamp(0, image.shape[-2] - 1)
-    columns = torch.arange(x0, max(x1, x0 + 1)).clamp(0, image.shape[-1] - 1)
+    rows = torch.arange(top, top + height).clamp(0, image.shape[-2] - 1)
+    columns = torch.arange(left, left + width).clamp(0, image.shape[-1] - 1)
     window = image[..., rows, :][..., columns].float()
     return F.interpolate(window, size, mode="bicubic", align_corners=False, antialias=True)

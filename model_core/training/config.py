@@ -70,6 +70,9 @@ class ConditionConfig:
             Video-Driven Portraits); afterwards history is given in half of the steps.
         high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
+        own_estimate: probability of a step whose noisy latents are made from the model's own estimate out of pure
+            noise instead of the truth, so that it learns to correct itself between sampling steps; for models
+            that predict the clean sample.
         flow_weight: of the error of the reference warp at the landmarks, for models that have one.
     """
 
@@ -80,6 +83,7 @@ class ConditionConfig:
     person_weight: float = 1.0
     component_weight: float = 4.0
     flow_weight: float = 3.0
+    own_estimate: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
-from ..backbones.unet import UNetBackbone
+from ..backbones.unet import UNetBackbone, UNetConditioning
 from ..backbones.unet.warp import landmark_flow_error
 from ..sampling.schedule import add_noise, prediction_target
 from ..types import Branch, ReferenceInputs
@@ -24,24 +24,27 @@ class StepPlan:
         branch: the branch of signal fusion.
         history: whether history frames are shown.
         seed: of timesteps and noise.
+        own_estimate: whether the noisy latents are made from the model's own estimate.
     """
 
     branch: Branch
     history: bool
     seed: int
+    own_estimate: bool = False
 
 
 def plan_step(config: ConditionConfig, *, seed: int, step: int, steps: int) -> StepPlan:
     """Draw branch and history of one step (condition dropout, zeroed-history curriculum)."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    draw, history_draw = torch.rand(2, generator=generator).tolist()
+    draw, history_draw, own_draw = torch.rand(3, generator=generator).tolist()
     noise_seed = int(torch.randint(2**62, (1,), generator=generator))
     if draw < config.unconditional:
         return StepPlan(Branch.UNCONDITIONAL, False, noise_seed)
     if draw < config.unconditional + config.reference:
         return StepPlan(Branch.REFERENCE, False, noise_seed)
     history = step >= config.history_after * steps and history_draw < 0.5
-    return StepPlan(Branch.FULL if history else Branch.DRIVING, history, noise_seed)
+    own = own_draw < config.own_estimate
+    return StepPlan(Branch.FULL if history else Branch.DRIVING, history, noise_seed, own)
 
 
 class TrainingStep(nn.Module):
@@ -83,7 +86,6 @@ class TrainingStep(nn.Module):
         clean = self._encode(batch["frames"])
         history, target = clean[:, : self.num_history], clean[:, self.num_history :]
         noise, timesteps = self._noise(target, plan)
-        noisy = add_noise(self.scheduler, target, noise, timesteps)
         reference = self.backbone.encode_reference(self._reference(batch))
         motion = batch["motion"]
         conditioning = self.backbone.condition(
@@ -92,6 +94,9 @@ class TrainingStep(nn.Module):
             history_latents=history if plan.history else None,
             history_motion=motion[:, : self.num_history] if plan.history else None,
         )
+        # another clip's noise: what the estimate was made from must not be what it is hidden under
+        start = self._own_estimate(noise.roll(1, 0), conditioning, plan) if plan.own_estimate else target
+        noisy = add_noise(self.scheduler, start, noise, timesteps)
         prediction = self.backbone.predict_branch(noisy, timesteps, conditioning, plan.branch, temporal=self.temporal)
         wanted = prediction_target(self.scheduler, target, noise, timesteps)
         error = (prediction.float() - wanted).square()
@@ -102,6 +107,15 @@ class TrainingStep(nn.Module):
         return loss + self.condition.flow_weight * landmark_flow_error(
             conditioning.flow, places, batch["reference_landmarks"]
         )
+
+    def _own_estimate(self, noise: Tensor, conditioning: UNetConditioning, plan: StepPlan) -> Tensor:
+        """What the first sampling step would make of pure noise, without gradients."""
+        last = torch.tensor(self.scheduler.config.num_train_timesteps - 1, device=noise.device)
+        with torch.no_grad():
+            made = self.backbone.predict_branch(noise, last, conditioning, plan.branch, temporal=self.temporal)
+        # autocast keeps the weights it has cast without gradients, and would use them for the step itself
+        torch.clear_autocast_cache()
+        return made.float()
 
     def _encode(self, frames: Tensor) -> Tensor:
         with torch.no_grad():

@@ -105,11 +105,16 @@ class Events:
             self.changed.notify_all()
 
     def wait(self, wanted: Callable[[dict[str, Any]], bool], *, limit: float = _RUN_LIMIT) -> dict[str, Any]:
-        """The first message that is wanted, past ones included."""
+        """The first message that is wanted, past ones included; an error of the run ends the waiting too."""
+
+        def ends(message: dict[str, Any]) -> bool:
+            return wanted(message) or message["type"] == "execution_error"
+
         with self.changed:
-            found = self.changed.wait_for(lambda: next(filter(wanted, self.messages), None), limit)
+            found = self.changed.wait_for(lambda: next(filter(ends, self.messages), None), limit)
             seen = [message["type"] for message in self.messages[-20:]]
         assert found is not None, f"not told within {limit} s; the last messages were {seen}"
+        assert wanted(found), found["data"].get("exception_message")
         return found
 
 
