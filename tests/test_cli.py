@@ -104,7 +104,6 @@ def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
         *(({"model": str(folder / f"{name}.safetensors")}, name) for name in ("cut", "no")),
         ({"mask": str(folder / "mask.png")}, "mask.png"),
         ({"window": "4", "overlap": "4"}, "--overlap 4 with --window 4"),
-        ({"window": "50", "overlap": "0"}, "window"),
         ({"steps": "0"}, "--steps 0"),
         ({"history": "-1"}, "--history -1"),
         ({"frames": "0"}, "--frames 0"),

@@ -15,10 +15,10 @@ from ..types import FaceTrack
 
 Framing = Literal["auto", "face", "full"]
 
-FACE_SHARE = 0.52
-"""Height of the face (brow to chin outline) as a share of the frame in the bundled model's training data."""
+FACE_SHARE = 0.48
+"""Height of the face (all landmarks, as MediaPipe finds them) as a share of the bundled model's training frames."""
 
-_AUTO_RANGE = (0.36, 0.68)
+_AUTO_RANGE = (0.4, 0.6)
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,9 @@ def sample(
             blended[:, window.span] += combine(predictions, weights) * _blend_weights(window, blended)
             if observer is not None:
                 observer(StepEvent(step, steps, done, len(parts), False, latents))
-        latents, before = advance(scheduler, blended, t, latents, generator), noisy
+        latents = advance(scheduler, blended, t, latents, generator)
         if observer is not None:
-            clean = clean_from_prediction(scheduler, blended, before, t)
+            clean = clean_from_prediction(scheduler, blended, noisy, t)
             observer(StepEvent(step, steps, len(parts), len(parts), True, clean))
     return latents.to(noise.dtype)
 

@@ -138,12 +138,12 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
 
 
 def _to_float(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
 def _map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
     picture = draw_parsing_map(landmarks, source_size=size, size=size)
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).contiguous().float() / 255
 
 
 def _places(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import make_scheduler
+from ..weights.load import load_strict
 from .clips import ClipDataset
 from .config import TrainConfig
 from .sheets import write_sheet
@@ -44,8 +44,11 @@ def _initial_model(config: TrainConfig) -> PortraitModel:
     torch.manual_seed(config.seed)
     if config.init_from is None:
         return build_model(config.model)
-    loaded = load_model(config.init_from)
-    return replace(loaded, config=config.model)
+    model, source = build_model(config.model), load_model(config.init_from)
+    # the run's own config decides, so that its switches (ablations) count; only the weights are taken over
+    for fresh, trained in ((model.backbone, source.backbone), (model.autoencoder, source.autoencoder)):
+        load_strict(fresh, trained.state_dict(), name=config.init_from)
+    return model
 
 
 def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
@@ -113,6 +116,8 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.model = _initial_model(config)
+        # faster convolutions on CPUs and GPUs alike
+        nn.utils.convert_conv2d_weight_memory_format(self.model.backbone, torch.channels_last)
         parameters = _trainable(self.model, config.stage)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
         self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)

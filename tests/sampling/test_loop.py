@@ -240,8 +240,10 @@ def test_half_precision_networks(
 
     backbone.predict = predict
     noise = initial_noise(tuple(conditioning.clean.shape), seed=7, dtype=dtype)
-    made = run(backbone, conditioning, noise=noise, scheduler=make_scheduler(config, name))
+    scheduler, events = make_scheduler(config, name), []
+    made = run(backbone, conditioning, noise=noise, scheduler=scheduler, observer=events.append)
     assert made.dtype == dtype and dtypes == {dtype}
+    assert {event.latents.dtype for event in events} == {torch.float32}
     torch.testing.assert_close(made.float(), conditioning.clean, atol=0.05, rtol=0)
 
 

@@ -142,6 +142,22 @@ def test_stage_two_trains_the_temporal_layers_only(config: TrainConfig, tmp_path
     assert any(not torch.equal(after[n], before[n]) for n in after if "motion" in n and "proj_out" in n)
 
 
+def test_a_run_that_starts_from_a_model_keeps_its_own_switches(config: TrainConfig, tmp_path: Path) -> None:
+    exported = train(config, progress=False)
+    backbone = {**config.model.backbone, "separate_foreground": False}
+    switched = dataclasses.replace(
+        config,
+        init_from=str(exported),
+        output=str(tmp_path / "switched"),
+        model=dataclasses.replace(config.model, backbone=backbone),
+    )
+    run = Run(switched)
+    assert run.model.backbone.config.separate_foreground is False
+    trained = load_model(exported).backbone.state_dict()
+    for name, value in run.model.backbone.state_dict().items():
+        assert torch.equal(value, trained[name]), name
+
+
 def test_samples_are_a_function_of_seed_and_index(clips: Path) -> None:
     data = DataConfig(folder=str(clips), frames=2, history=1)
     first = ClipDataset(data, seed=1, length=10, consecutive=True)

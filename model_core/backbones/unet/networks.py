@@ -32,7 +32,8 @@ def apply_motion_module(module: AnimateDiffTransformer3D, hidden: Tensor, frames
     for block in module.transformer_blocks:
         tokens = block(tokens)
     tokens = module.proj_out(tokens)
-    return hidden + rearrange(tokens, "(b h w) f c -> (b f) c h w", h=height, w=hidden.shape[-1])
+    moved = rearrange(tokens, "(b h w) f c -> (b f) c h w", h=height, w=hidden.shape[-1])
+    return hidden + moved.contiguous()
 
 
 def _layers(block: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
@@ -165,6 +166,8 @@ class Denoiser(nn.Module):
         hidden = self.unet.conv_in(latents.flatten(0, 1))
         if pose is not None:
             hidden = hidden + pose.flatten(0, 1)
+        # one layout throughout: torch's channels-last group norm has no backward pass on CPUs for frozen weights
+        hidden = hidden.contiguous()
         walk = BlockWalk(
             self.unet,
             motion=self.motion if temporal else None,

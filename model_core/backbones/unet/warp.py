@@ -35,9 +35,7 @@ class Flow:
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU()
-    )
+    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU())
 
 
 class ReferenceWarp(nn.Module):
@@ -54,7 +52,8 @@ class ReferenceWarp(nn.Module):
         self.up = nn.ModuleList([_conv(last + third, third), _conv(third + second, second)])
         self.out = nn.Conv2d(second, 3, 3, padding=1)
         nn.init.zeros_(self.out.weight)  # a fresh warp leaves the portrait where it is
-        nn.init.zeros_(self.out.bias)
+        if self.out.bias is not None:
+            nn.init.zeros_(self.out.bias)
 
     def source(self, inputs: ReferenceInputs, motion: Tensor) -> Tensor:
         """What the warp needs of the reference: (B, 7, 2h, 2w) of image, foreground and motion signal."""
