@@ -140,7 +140,7 @@ def sample_chunks(
             steps=sampling.steps,
             windows=windows,
             guidance=guidance,
-            generator=torch.Generator().manual_seed(sampling.seed + chunk.start),
+            generator=torch.Generator().manual_seed((sampling.seed + chunk.start) % 2**63),
             observer=observer,
         )
         yield latents

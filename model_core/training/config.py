@@ -166,8 +166,6 @@ def _model_config(values: dict[str, Any], where: str) -> ModelConfig:
         made = ModelConfig.from_dict(settings)
     except TypeError as error:
         raise InputError(f"{where}: model: {error}") from error
-    if start and (made.backbone, made.autoencoder) != (base.backbone, base.autoencoder):
-        raise InputError(f"{where}: model: its networks are those of {start}; leave out backbone and autoencoder")
     return made
 
 

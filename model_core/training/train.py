@@ -116,8 +116,6 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.model = _initial_model(config)
-        # faster convolutions on CPUs and GPUs alike
-        nn.utils.convert_conv2d_weight_memory_format(self.model.backbone, torch.channels_last)
         parameters = _trainable(self.model, config.stage)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
         self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)

@@ -265,8 +265,12 @@ def test_a_run_that_starts_from_a_model_keeps_its_networks(
     overrides = {"init_from": str(start), "model": {"name": "next"}}
     made = load_train_config(settings_file, overrides)
     assert made.model == dataclasses.replace(tiny_model.config, name="next")
-    with pytest.raises(InputError, match="leave out backbone"):
-        load_train_config(settings_file, {**overrides, "model": {"backbone": {"motion_heads": 2}}})
+    # switches of an ablation may be turned; weights that do not fit are named when they are taken over
+    turned = load_train_config(settings_file, {**overrides, "model": {"backbone": {"separate_foreground": False}}})
+    assert turned.model.backbone["separate_foreground"] is False
+    wider = load_train_config(settings_file, {**overrides, "model": {"backbone": {"cross_attention_dim": 16}}})
+    with pytest.raises(CheckpointError, match="attn2.to_k.weight"):
+        Run(dataclasses.replace(wider, output=str(tmp_path / "wider")))
 
 
 def test_damaged_clips_are_named(clips: Path) -> None:

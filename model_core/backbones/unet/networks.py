@@ -166,7 +166,8 @@ class Denoiser(nn.Module):
         hidden = self.unet.conv_in(latents.flatten(0, 1))
         if pose is not None:
             hidden = hidden + pose.flatten(0, 1)
-        # one layout throughout: torch's channels-last group norm has no backward pass on CPUs for frozen weights
+        # one layout throughout: on CPUs torch's channels-last group norm crashes going back where its input needs no
+        # gradient, as the first trained layer of stage 2 has it
         hidden = hidden.contiguous()
         walk = BlockWalk(
             self.unet,
