@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.errors import CheckpointError, InputError
+from model_core.errors import CheckpointError, InputError, PortraitError
 from model_core.models import PortraitModel, load_model, save_model
 from model_core.training.clips import ClipDataset
 from model_core.training.config import ConditionConfig, DataConfig, TrainConfig, load_train_config
