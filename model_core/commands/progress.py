@@ -35,7 +35,9 @@ def progress_observer(bar: tqdm[Any]) -> StepObserver:
 
     def observe(event: StepEvent) -> None:
         if not event.step_done:
-            bar.total = max(bar.total or 0, bar.n + event.windows - event.window + 1)
+            # steps differ in their windows, and later chunks are not known yet: the total is an estimate
+            ahead = (event.windows - event.window) + (event.steps - event.step - 1) * event.windows
+            bar.total = bar.n + 1 + ahead
             bar.update()
 
     return observe
