@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
     evaluate.add_argument("--models-folder", action="append", default=[])
-    evaluate.add_argument("--identities", type=int, default=16)
+    evaluate.add_argument("--identities", type=int, default=6)
     evaluate.add_argument("--frames", type=int, default=24)
     evaluate.add_argument("--output", default="output/evaluation", help="folder for table, plot and sheet")
     evaluate.add_argument("--device", default="auto")

@@ -102,8 +102,8 @@ def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel
     device = choose_device(args.device)
     folders = [Path(folder) for folder in args.models_folder]
     model = load_model(args.model, device=device, folders=folders)
-    # short chunks, so that history has something to do in a short clip
-    defaults = dataclasses.replace(model.config.sampling, window=12, overlap=4, chunk=16)
+    # short windows and chunks, so that overlap and history have something to do in a short clip
+    defaults = dataclasses.replace(model.config.sampling, window=8, overlap=3, chunk=16)
     sampling = sampling_from(args, defaults)
     methods: dict[str, Method] = {
         "copy of the reference": _copy,
