@@ -149,7 +149,7 @@ def test_one_frame_and_an_odd_size_work(server):
 
 def test_cancel_stops_and_the_next_run_works(server):
     endless = Workflow(seed=2)
-    endless.set("AnimatePortrait", steps=1000)
+    endless.set("AnimatePortrait", steps=1000, scheduler="ddim")
     run = server.queue(endless.prompt)
     (animate,) = endless.ids("AnimatePortrait")
     run.events.wait(lambda message: message["type"] == "progress" and message["data"]["node"] == animate)
