@@ -110,7 +110,7 @@ def sample_chunks(
     history: HistoryFrames | None = None,
     observer: StepObserver | None = None,
 ) -> Iterator[Tensor]:
-    """Sample a clip of any length chunk by chunk, in bounded memory.
+    """Sample a clip of any length chunk by chunk: latents and activations of one chunk are held at a time.
 
     Overlapping windows carry continuity within a chunk, history frames between chunks. A frame's noise
     depends on the seed and the frame's number alone, so chunking does not change it.

@@ -37,7 +37,6 @@ _COLUMNS = 8
 class _Driving:
     """The driving video: its face, and some frames to show."""
 
-    info: VideoInfo
     track: FaceTrack
     shown: list[np.ndarray]
     shown_at: list[int]
@@ -131,7 +130,7 @@ def _analyze_driving(args: argparse.Namespace, info: VideoInfo, analyzer: FaceAn
                 yield frame
 
     track = _analyze(stream(), analyzer, args, name=args.driving, face_index=args.face)
-    return _Driving(info, track, list(kept.values()), list(kept))
+    return _Driving(track, list(kept.values()), list(kept))
 
 
 def _write_video(

@@ -71,8 +71,7 @@ class ConditionConfig:
         high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
         own_estimate: probability of a step whose noisy latents are made from the model's own estimate out of pure
-            noise instead of the truth, so that it learns to correct itself between sampling steps; for models
-            that predict the clean sample.
+            noise instead of the truth, so that it learns to correct itself between sampling steps.
         flow_weight: of the error of the reference warp at the landmarks, for models that have one.
     """
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
 from ..backbones.unet import UNetBackbone, UNetConditioning
 from ..backbones.unet.warp import landmark_flow_error
-from ..sampling.schedule import add_noise, prediction_target
+from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target
 from ..types import Branch, ReferenceInputs
 from .config import ConditionConfig
 
@@ -113,9 +113,9 @@ class TrainingStep(nn.Module):
         last = torch.tensor(self.scheduler.config.num_train_timesteps - 1, device=noise.device)
         with torch.no_grad():
             made = self.backbone.predict_branch(noise, last, conditioning, plan.branch, temporal=self.temporal)
-        # autocast keeps the weights it has cast without gradients, and would use them for the step itself
+        # some versions of torch would use the weights that autocast has cast without gradients for the step itself
         torch.clear_autocast_cache()
-        return made.float()
+        return clean_from_prediction(self.scheduler, made.float(), noise, last)
 
     def _encode(self, frames: Tensor) -> Tensor:
         with torch.no_grad():

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from model_core.errors import CheckpointError, InputError, PortraitError
 from model_core.models import PortraitModel, load_model, save_model
@@ -156,6 +158,31 @@ def test_a_run_that_starts_from_a_model_keeps_its_own_switches(config: TrainConf
     trained = load_model(exported).backbone.state_dict()
     for name, value in run.model.backbone.state_dict().items():
         assert torch.equal(value, trained[name]), name
+
+
+@pytest.fixture
+def fresh_accelerate() -> Iterator[None]:
+    """accelerate keeps one precision per process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("fresh_accelerate")
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_steps_from_its_own_estimate_train_every_denoiser_weight(config: TrainConfig, precision: str) -> None:
+    """Under autocast the weights cast for the estimate, without gradients, must not be used for the step."""
+    condition = ConditionConfig(unconditional=0, reference=0, own_estimate=1.0)
+    run = Run(
+        dataclasses.replace(
+            config, condition=condition, optim=dataclasses.replace(config.optim, mixed_precision=precision)
+        )
+    )
+    assert plan_step(condition, seed=0, step=0, steps=6).own_estimate
+    before = {name: value.clone() for name, value in run.model.backbone.denoiser.unet.named_parameters()}
+    assert np.isfinite(run.train_step(next(run.batches())))
+    moved = {n for n, value in run.model.backbone.denoiser.unet.named_parameters() if not torch.equal(value, before[n])}
+    assert {"conv_in.weight", "conv_out.weight", "mid_block.resnets.0.conv1.weight"} <= moved
 
 
 def test_samples_are_a_function_of_seed_and_index(clips: Path) -> None:
