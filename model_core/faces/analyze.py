@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +14,58 @@ from ..images import to_uint8
 from ..types import FaceTrack
 from .analyzer import FaceAnalyzer, FaceDetection, check_frame
 from .smoothing import smooth_track
-from .tracking import GapPolicy, track_face
+from .tracking import GapPolicy, MissingPolicy, track_face
+
+
+@dataclass(frozen=True)
+class ClipFaces:
+    """One face followed through a clip, and what was seen in every frame of it.
+
+    Attributes:
+        track: one entry for each of the frames in ``kept``, in this order.
+        kept: (K,) int64, ascending numbers of the clip's frames that the track describes: all of them, or
+            with the policy "skip" those that show the face.
+        confidence: (F,) float32 of every frame of the clip, 0 where the face was not seen.
+        detected: (F,) bool, whether it was seen.
+    """
+
+    track: FaceTrack
+    kept: np.ndarray
+    confidence: np.ndarray
+    detected: np.ndarray
+
+
+def analyze_clip(
+    frames: Iterable[np.ndarray] | Tensor,
+    analyzer: FaceAnalyzer,
+    *,
+    name: str,
+    face_index: int = 0,
+    max_gap: int = 5,
+    policy: MissingPolicy = "interpolate",
+    smoothing: bool = False,
+    fps: float = 25.0,
+    progress: Callable[[int], object] | None = None,
+) -> ClipFaces:
+    """``analyze_frames`` that can also leave out the frames without the face, and tells what it saw.
+
+    Args:
+        policy: as for ``track_face``, or "skip": frames without the face are left out of the track, however
+            many they are; ``kept`` says which remain. Smoothing still knows the time that passed in a gap.
+    """
+    detections, size = _detect(frames, analyzer, name=name, progress=progress)
+    skip = policy == "skip"
+    track = track_face(
+        detections,
+        size=size,
+        name=name,
+        face_index=face_index,
+        max_gap=len(detections) if skip else max_gap,
+        policy="interpolate" if policy == "skip" else policy,
+    )
+    seen = np.flatnonzero(track.detected) if skip else np.arange(len(track))
+    whole = smooth_track(track, fps=fps) if smoothing else track
+    return ClipFaces(whole.take(seen.tolist()) if skip else whole, seen, track.confidence, track.detected)
 
 
 def analyze_frames(
@@ -44,6 +96,27 @@ def analyze_frames(
         FaceNotFoundError: no face, or a gap that is too long; see ``track_face``.
         InputError: no frames, frames of different sizes, NaN pixels.
     """
+    return analyze_clip(
+        frames,
+        analyzer,
+        name=name,
+        face_index=face_index,
+        max_gap=max_gap,
+        policy=policy,
+        smoothing=smoothing,
+        fps=fps,
+        progress=progress,
+    ).track
+
+
+def _detect(
+    frames: Iterable[np.ndarray] | Tensor,
+    analyzer: FaceAnalyzer,
+    *,
+    name: str,
+    progress: Callable[[int], object] | None,
+) -> tuple[list[list[FaceDetection]], tuple[int, int]]:
+    """The faces of every frame, and the frames' size (H, W)."""
     size: tuple[int, int] | None = None
     detections: list[list[FaceDetection]] = []
     for number, frame in enumerate(_pixels(frames, name=name)):
@@ -60,8 +133,7 @@ def analyze_frames(
             progress(number + 1)
     if size is None:
         raise InputError(f"{name}: has no frames; choose a video that is not empty")
-    track = track_face(detections, size=size, name=name, face_index=face_index, max_gap=max_gap, policy=policy)
-    return smooth_track(track, fps=fps) if smoothing else track
+    return detections, size
 
 
 def _pixels(frames: Iterable[np.ndarray] | Tensor, *, name: str) -> Iterator[np.ndarray]:

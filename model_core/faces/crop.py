@@ -13,6 +13,8 @@ from torch.nn.functional import interpolate
 from ..errors import InputError
 from ..types import FaceTrack
 
+_LARGEST_GAIN = 2.0  # a flat picture must not be blown up to noise
+
 
 @dataclass(frozen=True)
 class CropRegion:
@@ -80,7 +82,15 @@ def crop_track(track: FaceTrack, region: CropRegion, *, size: int | None = None)
     )
 
 
-def paste_back(frames: Tensor, crops: Tensor, region: CropRegion, *, feather: float = 0.08) -> Tensor:
+def paste_back(
+    frames: Tensor,
+    crops: Tensor,
+    region: CropRegion,
+    *,
+    feather: float = 0.08,
+    mask: Tensor | None = None,
+    match_colour: bool = False,
+) -> Tensor:
     """Put the squares back where they were cut out; the inverse of ``crop_frames``.
 
     Args:
@@ -88,10 +98,19 @@ def paste_back(frames: Tensor, crops: Tensor, region: CropRegion, *, feather: fl
         crops: (F, C, size, size); resized to the region's side where it differs.
         feather: width of the soft edge as a share of the side, in [0, 0.5]; 0 pastes with a hard edge. Where the
             square reaches beyond the frame there is no edge and nothing fades.
+        mask: (1 or F, 1, h, w) in [0, 1] over the square, resized to it; 0 leaves the frame as it is.
+        match_colour: bring the crops to the colours of what they cover, see ``matched_colours``.
     Returns:
-        (F, C, H, W).
+        (F, C, H, W); wherever the edge or the mask is 0, bit for bit the frames.
+    Raises:
+        InputError: sizes or counts do not fit each other.
     """
     _check(frames, region)
+    if crops.shape[-1] != crops.shape[-2]:
+        raise InputError(
+            f"paste back: crops of {crops.shape[-1]}x{crops.shape[-2]}, but what was cut out is a square; "
+            "animate it with a model of square frames, or pad the crops to a square"
+        )
     if len(frames) not in (1, len(crops)):
         raise InputError(f"paste back: {len(crops)} crops do not fit {len(frames)} frames; give one frame, or as many")
     if not 0.0 <= feather <= 0.5:
@@ -109,10 +128,42 @@ def paste_back(frames: Tensor, crops: Tensor, region: CropRegion, *, feather: fl
     )
     full = crops if crops.shape[-1] == region.side else _resized(crops, region.side)
     patch = full[inside].to(made)
-    weight = _fade(region, feather)[inside].to(made)
+    weight = _fade(region, feather)[None, None][inside].to(made)
+    if mask is not None:
+        weight = weight * interpolate(mask.to(made), (region.side, region.side), mode="bilinear")[inside]
     under = made[..., top:bottom, left:right]
-    made[..., top:bottom, left:right] = under + (patch - under) * weight
+    if match_colour:
+        patch = matched_colours(patch, under, weight)
+    # exact at both ends: 0 is the frame, 1 the crop
+    made[..., top:bottom, left:right] = torch.lerp(under, patch, weight.expand_as(under))
     return made
+
+
+def matched_colours(images: Tensor, like: Tensor, weight: Tensor) -> Tensor:
+    """Give pictures the mean and the spread of each colour channel of other ones.
+
+    One correction serves all frames, so that it cannot flicker.
+
+    Args:
+        images, like: (F, C, H, W).
+        weight: broadcastable to them, >= 0: the pixels that count.
+    Returns:
+        (F, C, H, W); unchanged where no pixel counts.
+    Source: Reinhard et al., "Color Transfer between Images", 2001, in RGB.
+    """
+    share = weight.expand_as(images)
+    total = share.sum(dim=(0, 2, 3), keepdim=True)
+    if not bool((total > 0).all()):
+        return images
+    share = share / total
+
+    def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        mean = (pixels * share).sum(dim=(0, 2, 3), keepdim=True)
+        return mean, ((pixels - mean).square() * share).sum(dim=(0, 2, 3), keepdim=True).sqrt()
+
+    (mean, spread), (wanted_mean, wanted_spread) = moments(images), moments(like)
+    gain = (wanted_spread / spread.clamp_min(1e-6)).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN)
+    return (images - mean) * gain + wanted_mean
 
 
 def _fade(region: CropRegion, feather: float) -> Tensor:
@@ -134,7 +185,10 @@ def _fade(region: CropRegion, feather: float) -> Tensor:
 
 
 def _resized(images: Tensor, size: int) -> Tensor:
-    return interpolate(images, (size, size), mode="bicubic", align_corners=False, antialias=True)
+    """Bicubic; overshoot is clamped to the pictures' own range, whatever it is."""
+    made = interpolate(images, (size, size), mode="bicubic", align_corners=False, antialias=True)
+    low, high = images.aminmax()
+    return made.clamp(low, high)
 
 
 def _check(frames: Tensor, region: CropRegion) -> None:

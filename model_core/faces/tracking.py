@@ -20,6 +20,7 @@ from ..types import FaceTrack
 from .analyzer import FaceDetection
 
 GapPolicy = Literal["interpolate", "hold", "error"]
+MissingPolicy = Literal["interpolate", "hold", "error", "skip"]
 
 _REACH = 1.0  # farthest a face may lie from its prediction, in sizes of the face
 _REACH_PER_LOST_FRAME = 0.2
@@ -50,7 +51,7 @@ def track_face(
         face_index: which face of the first frame that shows any: 0 is the largest, 1 the next.
         max_gap: so many frames in a row without the face are filled in.
         policy: how: "interpolate" between the neighbours of the gap (at the clip's ends, the nearest frame is
-            held), "hold" the last frame with the face, or "error": not at all.
+            held), "hold" the last frame with the face (before the first one, that one), or "error": not at all.
     Returns:
         the track; ``detected`` is False and ``confidence`` 0 in filled frames.
     Raises:
@@ -204,6 +205,13 @@ def _gaps(detected: list[bool]) -> list[range]:
     """Runs of frames without the face."""
     edges = np.flatnonzero(np.diff([0, *(not seen for seen in detected), 0]))
     return [range(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
+
+
+def frame_ranges(frames: Sequence[int]) -> str:
+    """Ascending frame numbers as a reader wants them: "2, 5-9"; only the first few ranges of many."""
+    breaks = np.flatnonzero(np.diff(np.asarray(frames, dtype=np.int64)) > 1) + 1
+    runs = [run for run in np.split(np.asarray(frames, dtype=np.int64), breaks) if len(run)]
+    return _listed([range(int(run[0]), int(run[-1]) + 1) for run in runs])
 
 
 def _listed(gaps: list[range]) -> str:

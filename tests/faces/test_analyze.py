@@ -5,10 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model_core.errors import FaceNotFoundError, InputError
-from model_core.faces.analyze import analyze_frames
+from model_core.faces.analyze import ClipFaces, analyze_clip, analyze_frames
 from model_core.faces.analyzer import FaceDetection
+from model_core.faces.tracking import MissingPolicy
 
 Detect = Callable[..., FaceDetection]
 FRAME = np.zeros((48, 64, 3), np.uint8)
@@ -78,3 +81,69 @@ def test_cancelling_stops_at_once(detection: Detect, scripted: type) -> None:
 def test_bad_frames_are_named(detection: Detect, scripted: type, frames: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         analyze_frames(frames, scripted([[detection(20, 20, 10)]] * 3), name="clip")
+
+
+# --- frames without the face ---------------------------------------------------------------------------------
+
+SEEN = st.lists(st.booleans(), min_size=1, max_size=24)
+
+
+def wandering(detect: Detect, seen: list[bool]) -> list[list[FaceDetection]]:
+    """A face whose x is its frame's number, where it is seen."""
+    return [[detect(20 + number, 20, 12)] if visible else [] for number, visible in enumerate(seen)]
+
+
+def xs(faces: ClipFaces) -> np.ndarray:
+    return faces.track.boxes[:, [0, 2]].mean(axis=1) - 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(seen=SEEN, policy=st.sampled_from(["interpolate", "hold", "skip", "error"]), smoothing=st.booleans())
+def test_frames_and_track_stay_aligned(
+    detection: Detect, scripted: type, seen: list[bool], policy: MissingPolicy, smoothing: bool
+) -> None:
+    def analyze() -> ClipFaces:
+        analyzer = scripted(wandering(detection, seen))
+        return analyze_clip(
+            [FRAME] * len(seen), analyzer, name="clip", policy=policy, max_gap=len(seen), smoothing=smoothing
+        )
+
+    if not any(seen) or (policy == "error" and not all(seen)):
+        with pytest.raises(FaceNotFoundError, match="^clip: "):
+            analyze()
+        return
+    faces = analyze()
+    kept = faces.kept.tolist()
+    assert kept == ([n for n, visible in enumerate(seen) if visible] if policy == "skip" else list(range(len(seen))))
+    assert len(faces.track) == len(faces.track.confidence) == len(kept)
+    assert faces.detected.tolist() == seen
+    assert ((faces.confidence > 0) == faces.detected).all()
+    assert np.array_equal(faces.track.detected, faces.detected[kept])
+    where_seen = faces.track.detected
+    tolerance = 1e-3 if not smoothing else 1.5  # smoothing moves a face, but never onto another frame's place
+    assert np.abs(xs(faces) - np.array(kept))[where_seen].max() < tolerance
+
+
+@settings(max_examples=60, deadline=None)
+@given(seen=SEEN.filter(any))
+def test_filled_frames_hold_or_lie_between(detection: Detect, scripted: type, seen: list[bool]) -> None:
+    known = np.flatnonzero(seen)
+    frames = np.arange(len(seen))
+    last = known[(np.searchsorted(known, frames, side="right") - 1).clip(0)]
+    for policy, expected in (("hold", last), ("interpolate", np.clip(frames, known[0], known[-1]))):
+        analyzer = scripted(wandering(detection, seen))
+        faces = analyze_clip([FRAME] * len(seen), analyzer, name="clip", policy=policy, max_gap=len(seen))
+        np.testing.assert_allclose(xs(faces), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("hold", None), ("interpolate", None), ("skip", [0, 3])])
+def test_only_skipping_knows_no_longest_gap(
+    detection: Detect, scripted: type, policy: MissingPolicy, kept: list[int] | None
+) -> None:
+    script = wandering(detection, [True, False, False, True])
+    if kept is None:
+        with pytest.raises(FaceNotFoundError, match="clip: the face is missing in frames 1-2"):
+            analyze_clip([FRAME] * 4, scripted(script), name="clip", policy=policy, max_gap=1)
+    else:
+        faces = analyze_clip([FRAME] * 4, scripted(script), name="clip", policy=policy, max_gap=1)
+        assert faces.kept.tolist() == kept

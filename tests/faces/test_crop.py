@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.faces.crop import CropRegion, crop_frames, crop_region, crop_track, paste_back
+from model_core.faces.crop import CropRegion, crop_frames, crop_region, crop_track, matched_colours, paste_back
 from model_core.types import FaceTrack
 
 HEIGHT, WIDTH = 40, 56
@@ -94,12 +94,62 @@ def test_one_picture_takes_many_crops() -> None:
     assert made.shape == (4, 3, HEIGHT, WIDTH)
 
 
+@settings(max_examples=40, deadline=None)
+@given(region=regions, feather=st.floats(0, 0.5), count=st.sampled_from([1, 3]), match=st.booleans())
+def test_where_the_mask_is_empty_the_frames_stay_bit_for_bit(
+    region: CropRegion, feather: float, count: int, match: bool
+) -> None:
+    frames = torch.rand(count, 3, HEIGHT, WIDTH) * 1.3 - 0.1
+    mask = torch.zeros(1, 1, region.side, region.side)
+    mask[..., : region.side // 2] = torch.rand(1, 1, region.side, region.side // 2)
+    crops = torch.rand(3, 3, region.side, region.side)
+    made = paste_back(frames, crops, region, feather=feather, mask=mask, match_colour=match)
+    outside = torch.ones(HEIGHT, WIDTH, dtype=torch.bool)
+    top, left, right = max(region.y, 0), max(region.x, 0), max(region.x + region.side // 2, 0)
+    outside[top : max(region.y + region.side, 0), left:right] = False
+    assert torch.equal(made[..., outside], frames.expand_as(made)[..., outside])
+
+
+def test_the_mask_may_have_another_size_and_one_for_each_frame() -> None:
+    region = CropRegion(10, 5, 20, (HEIGHT, WIDTH))
+    masks = torch.stack([torch.ones(1, 4, 4), torch.zeros(1, 4, 4)])
+    made = paste_back(torch.zeros(2, 1, HEIGHT, WIDTH), torch.ones(2, 1, 9, 9), region, feather=0.0, mask=masks)
+    assert made[0].sum() == 20 * 20 and made[1].sum() == 0
+
+
+def test_matched_colours_have_the_mean_and_spread_of_the_target() -> None:
+    made, like = torch.rand(4, 3, 30, 30) * 0.5, torch.rand(1, 3, 30, 30).expand(4, -1, -1, -1) * 0.8 + 0.1
+    matched = matched_colours(made, like, torch.ones(1, 1, 30, 30))
+    torch.testing.assert_close(matched.mean((0, 2, 3)), like.mean((0, 2, 3)))
+    torch.testing.assert_close(matched.std((0, 2, 3)), like.std((0, 2, 3)), rtol=1e-3, atol=0)
+    flat = matched_colours(torch.full((1, 3, 8, 8), 0.2), torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8))
+    assert flat.std() < 0.2 and torch.isfinite(flat).all()
+    assert torch.equal(matched_colours(made, like, torch.zeros(1, 1, 30, 30)), made)
+
+
+def test_pasting_with_matched_colours_hides_a_colour_cast() -> None:
+    frames = torch.rand(1, 3, HEIGHT, WIDTH) * 0.5 + 0.25
+    region = CropRegion(10, 5, 24, (HEIGHT, WIDTH))
+    cast = crop_frames(frames, region) * torch.tensor([1.2, 1.0, 0.7])[:, None, None]
+    plain = (paste_back(frames, cast, region) - frames).abs().mean()
+    matched = (paste_back(frames, cast, region, match_colour=True) - frames).abs().mean()
+    assert matched < 0.05 * plain
+
+
+def test_resizing_does_not_leave_the_range() -> None:
+    frames = (torch.rand(1, 3, HEIGHT, WIDTH) > 0.5).float()
+    crop = crop_frames(frames, CropRegion(3, 3, 31, (HEIGHT, WIDTH)), size=97)
+    assert crop.shape == (1, 3, 97, 97) and crop.min() == 0 and crop.max() == 1
+
+
 def test_what_does_not_fit_is_named() -> None:
     region = CropRegion(0, 0, 10, (HEIGHT, WIDTH))
     with pytest.raises(InputError, match="use the frames that were analysed"):
         crop_frames(torch.zeros(1, 3, 8, 8), region)
     with pytest.raises(InputError, match="3 crops do not fit 2 frames"):
         paste_back(torch.zeros(2, 3, HEIGHT, WIDTH), torch.zeros(3, 3, 10, 10), region)
+    with pytest.raises(InputError, match="crops of 8x10, but what was cut out is a square"):
+        paste_back(torch.zeros(1, 3, HEIGHT, WIDTH), torch.zeros(1, 3, 10, 8), region)
     with pytest.raises(InputError, match="feather"):
         paste_back(torch.zeros(1, 3, HEIGHT, WIDTH), torch.zeros(1, 3, 10, 10), region, feather=0.6)
     with pytest.raises(InputError, match="margin"):
