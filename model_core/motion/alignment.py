@@ -9,10 +9,13 @@ Proportions and head rotation stay the driver's (random_scaling.py teaches a mod
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample, interpolate
 
 from ..errors import InputError
 from ..types import Component, FaceTrack
@@ -26,6 +29,62 @@ _NOSE_BASE = 2
 _LIPS = (13, 14)
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """Scales by ``scale`` and takes one point to another; the same for landmarks and for pixels.
+
+    Attributes:
+        scale: > 0.
+        source, target: (3,) where a point of the driving frame is, and where it goes in the reference image.
+        size: (H, W) of the reference image.
+    """
+
+    scale: float
+    source: np.ndarray
+    target: np.ndarray
+    size: tuple[int, int]
+
+    def track(self, track: FaceTrack) -> FaceTrack:
+        """The track in the reference image's pixels, without label maps (they are drawn on demand)."""
+        landmarks = self.target + (track.landmarks - self.source) * self.scale
+        corners = self.target[:2] + (track.boxes.reshape(-1, 2, 2) - self.source[:2]) * self.scale
+        return replace(
+            track,
+            landmarks=landmarks.astype(np.float32),
+            boxes=corners.reshape(-1, 4).astype(np.float32),
+            size=self.size,
+            label_maps=None,
+        )
+
+    def warp(self, frames: Tensor, *, size: tuple[int, int]) -> Tensor:
+        """Driving frames as they lie in the reference image, which is stretched to ``size``.
+
+        Args:
+            frames: (F, C, H, W) of the driving video.
+            size: (H, W) of the result.
+        Returns:
+            (F, C, *size), 0 beyond the driving frame. Bilinear; antialiased where it shrinks.
+        """
+        source_size = np.array(frames.shape[-2:], dtype=np.float64)
+        stretch = np.array(size, dtype=np.float64) / np.array(self.size, dtype=np.float64)
+        shrunk = np.minimum(np.round(source_size * np.minimum(self.scale * stretch, 1.0)), source_size)
+        height, width = (max(int(side), 1) for side in shrunk)
+        axes = []
+        for side, axis in ((0, 1), (1, 0)):  # rows are y, columns x
+            place = (np.arange(size[side]) + 0.5) / stretch[side]
+            place = self.source[axis] + (place - self.target[axis]) / self.scale
+            axes.append(torch.from_numpy(2.0 * place / source_size[side] - 1.0).to(frames.device, torch.float32))
+        rows, columns = torch.meshgrid(*axes, indexing="ij")
+        grid = torch.stack([columns, rows], dim=-1)[None]
+        made = frames.new_empty((*frames.shape[:2], *size), dtype=torch.float32)
+        for number, frame in enumerate(frames.float()):  # one at a time: a long clip's copies would fill the memory
+            small = frame[None]
+            if (height, width) != tuple(frames.shape[-2:]):
+                small = interpolate(small, (height, width), mode="bilinear", align_corners=False, antialias=True)
+            made[number] = grid_sample(small, grid, align_corners=False)[0]
+        return made
+
+
 def align(
     driving: FaceTrack,
     reference: FaceTrack,
@@ -33,7 +92,22 @@ def align(
     mode: Alignment = "relative",
     driving_rest_frame: int | Literal["frontal"] = 0,
 ) -> FaceTrack:
-    """Bring the driving track into the reference image's pixels.
+    """Bring the driving track into the reference image's pixels; settings and errors of ``placement``.
+
+    Returns:
+        F frames, ``size`` of the reference, without label maps (they are drawn on demand).
+    """
+    return placement(driving, reference, mode=mode, driving_rest_frame=driving_rest_frame).track(driving)
+
+
+def placement(
+    driving: FaceTrack,
+    reference: FaceTrack,
+    *,
+    mode: Alignment = "relative",
+    driving_rest_frame: int | Literal["frontal"] = 0,
+) -> Similarity:
+    """Where the driving frames lie in the reference image.
 
     Args:
         driving: F frames in the driving video's pixels.
@@ -43,8 +117,6 @@ def align(
         driving_rest_frame: the frame in which the driver is taken to look as the portrait does; negative
             counts from the end. "frontal" takes the most frontal and neutral one (``rest_frame``). Only for
             "relative".
-    Returns:
-        F frames, ``size`` of the reference, without label maps (they are drawn on demand).
     Raises:
         InputError: unknown mode, no such frame, a reference of several frames, or a face without extent.
     """
@@ -54,7 +126,7 @@ def align(
         scale = max(reference.size[0] / driving.size[0], reference.size[1] / driving.size[1])
         source = np.array([driving.size[1] / 2, driving.size[0] / 2, 0.0])
         target = np.array([reference.size[1] / 2, reference.size[0] / 2, 0.0])
-        return _moved(driving, scale, source, target, reference.size)
+        return Similarity(scale, source, target, reference.size)
     if mode != "relative":
         raise InputError(f"alignment: unknown mode {mode!r}; choose 'relative' or 'absolute'")
     rest = _resting_landmarks(driving, driving_rest_frame)
@@ -62,7 +134,7 @@ def align(
     extent, wanted = face_size(rest), face_size(portrait)
     if not (extent > 0 and wanted > 0):
         raise InputError("driving or reference: the face has no extent; analyse it again")
-    return _moved(driving, wanted / extent, face_centre(rest), face_centre(portrait), reference.size)
+    return Similarity(wanted / extent, face_centre(rest), face_centre(portrait), reference.size)
 
 
 def face_size(landmarks: np.ndarray) -> float:
@@ -113,16 +185,3 @@ def _resting_landmarks(driving: FaceTrack, frame: int | Literal["frontal"]) -> n
     if not -len(driving) <= index < len(driving):
         raise InputError(f"driving: rest frame {index} of a clip of {len(driving)} frames; choose an earlier one")
     return driving.landmarks[index].astype(np.float64)
-
-
-def _moved(track: FaceTrack, scale: float, source: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> FaceTrack:
-    """The similarity that scales by ``scale`` and takes the point ``source`` to ``target``."""
-    landmarks = target + (track.landmarks - source) * scale
-    corners = target[:2] + (track.boxes.reshape(-1, 2, 2) - source[:2]) * scale
-    return replace(
-        track,
-        landmarks=landmarks.astype(np.float32),
-        boxes=corners.reshape(-1, 4).astype(np.float32),
-        size=size,
-        label_maps=None,
-    )

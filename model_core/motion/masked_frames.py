@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from ..errors import InputError
 from ..types import Component, FaceTrack, MotionSignal
+from .alignment import Similarity
 from .components import CORNERS, OTHER_SIDE, OUTER_MOUTH, RINGS, visible_side
 from .parsing_map import place_landmarks
 
@@ -27,16 +27,19 @@ def masked_frames_signal(
     track: FaceTrack,
     *,
     size: tuple[int, int],
+    place: Similarity | None = None,
     grow: float = 0.12,
     feather: float = 0.04,
     brows: bool = False,
 ) -> MotionSignal:
-    """Mask the driving frames.
+    """Mask the driving frames, and lay them where the reference's face is.
 
     Args:
         frames: (F, 3, H, W) in [-1, 1].
         track: the face in these frames, in their pixels.
         size: (H, W) of the signal.
+        place: where the frames lie in the reference image (``alignment.placement``), pixels and landmarks
+            alike; None leaves them where they are, stretched to ``size``.
         grow, feather, brows: see ``region_mask``.
     Returns:
         (F, 3, H, W) in [0, 1]; 0 is masked.
@@ -50,15 +53,16 @@ def masked_frames_signal(
         )
     if not torch.isfinite(frames).all():
         raise InputError("driving: NaN or infinite pixels; check how the frames were made")
-    masks = np.stack(
-        [
-            region_mask(landmarks, source_size=track.size, size=size, grow=grow, feather=feather, brows=brows)
-            for landmarks in track.landmarks
-        ]
-    )
-    small = interpolate(frames.float(), size, mode="bilinear", align_corners=False, antialias=True)
-    unit = ((small + 1.0) / 2.0).clamp(0.0, 1.0)
-    return MotionSignal("masked_frames", unit * torch.from_numpy(masks)[:, None].to(unit.device))
+    if place is None:
+        nowhere = np.zeros(3)
+        place = Similarity(1.0, nowhere, nowhere, track.size)
+    placed = place.track(track)
+    # to [0, 1] before: what lies beyond the frame has to be black
+    signal = place.warp((frames + 1.0) / 2.0, size=size).clamp(0.0, 1.0)
+    for frame, landmarks in zip(signal, placed.landmarks, strict=True):
+        mask = region_mask(landmarks, source_size=placed.size, size=size, grow=grow, feather=feather, brows=brows)
+        frame *= torch.from_numpy(mask).to(frame)
+    return MotionSignal("masked_frames", signal)
 
 
 def region_mask(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from model_core.errors import InputError
+from model_core.motion.alignment import align, placement
 from model_core.motion.components import RINGS
 from model_core.motion.masked_frames import masked_frames_signal, region_mask
 from model_core.types import Component, FaceTrack
@@ -75,3 +76,55 @@ def test_what_does_not_belong_together_is_named(track: FaceTrack) -> None:
         masked_frames_signal(torch.zeros(2, 3, 128, 256), track, size=(64, 64))
     with pytest.raises(InputError, match="NaN"):
         masked_frames_signal(torch.full((2, 3, 256, 256), torch.nan), track, size=(64, 64))
+
+
+def places(height: int, width: int) -> torch.Tensor:
+    """A frame whose red and green say where a pixel is: its place as a share of width and height."""
+    rows, columns = torch.meshgrid(
+        (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij"
+    )
+    return torch.stack([columns, rows, torch.ones_like(rows)])[None] * 2 - 1
+
+
+@pytest.mark.parametrize("mode", ["relative", "absolute"])
+@pytest.mark.parametrize("scale", [0.4, 1.0, 2.3])
+def test_pixels_move_with_the_landmarks(face: np.ndarray, track: FaceTrack, mode: str, scale: float) -> None:
+    """At every landmark of an eye or the mouth, the placed frame shows what the driving frame shows there."""
+    reference = FaceTrack(
+        boxes=np.zeros((1, 4), np.float32),
+        landmarks=face[None] * np.float32(scale) + np.float32([20, 11, 0]),
+        confidence=np.ones(1, np.float32),
+        detected=np.ones(1, bool),
+        size=(round(300 * scale), round(340 * scale)),
+    )
+    size = (240, 272)
+    placed = align(track, reference, mode=mode)
+    frames = places(256, 256).expand(2, -1, -1, -1)
+    signal = masked_frames_signal(frames, track, size=size, place=placement(track, reference, mode=mode))
+    assert signal.frames.shape == (2, 3, *size)
+    points = [index for c in (Component.LEFT_EYE, Component.INNER_MOUTH) for index in RINGS[c]]
+    stretch = size[1] / reference.size[1], size[0] / reference.size[0]
+    for frame in (0, 1):
+        for index in points:
+            x, y = (placed.landmarks[frame, index, :2] * stretch).tolist()
+            shown = signal.frames[frame, :, int(y), int(x)]
+            assert shown[2] == pytest.approx(1, abs=0.02)  # not masked
+            expected = track.landmarks[frame, index, :2] / 256
+            assert shown[:2].tolist() == pytest.approx(expected.tolist(), abs=0.012)
+
+
+def test_beyond_the_driving_frame_it_is_black(face: np.ndarray, track: FaceTrack) -> None:
+    """A driver whose mouth leaves the frame: nothing is known of what is not in it."""
+    low = FaceTrack(track.boxes, track.landmarks + np.float32([0, 70, 0]), track.confidence, track.detected, (256, 256))
+    reference = FaceTrack(track.boxes[:1], face[None], track.confidence[:1], track.detected[:1], (256, 256))
+    signal = masked_frames_signal(
+        torch.ones(2, 3, 256, 256), low, size=(256, 256), place=placement(low, reference, mode="relative")
+    )
+    assert signal.frames[0, :, 110, 98].min() > 0.9  # the eye
+    assert signal.frames[0, :, 188:].max() == 0  # the frame ended at 186
+
+
+def test_a_frame_that_stays_is_not_resampled(track: FaceTrack) -> None:
+    frames = torch.rand(2, 3, 256, 256) * 2 - 1
+    own = placement(track, track.take([0]), mode="relative")
+    torch.testing.assert_close(own.warp(frames, size=(256, 256)), frames, atol=2e-3, rtol=0)
