@@ -137,15 +137,25 @@ def check_image(image: Tensor, *, name: str) -> Tensor:
         raise InputError(f"{name}: is empty, shape {tuple(image.shape)}; give at least one frame")
     if not image.is_floating_point():
         raise InputError(f"{name}: expected float in [-1, 1], got {image.dtype}; divide by 127.5, subtract 1")
-    finite = torch.isfinite(image).flatten(1).all(dim=1)
-    if not finite.all():
-        frames = (~finite).nonzero().flatten().tolist()
-        shown = ", ".join(map(str, frames[:8])) + (", ..." if len(frames) > 8 else "")
-        raise InputError(f"{name}: NaN or infinite pixels in frame {shown}; check the step that made it")
+    check_finite(image, name=name)
     low, high = image.aminmax()
     if low < -1 - _RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
         raise InputError(f"{name}: values in [{low:.3g}, {high:.3g}], expected [-1, 1]; rescale it first")
     return image
+
+
+def check_finite(images: Tensor, *, name: str) -> Tensor:
+    """The images (F, ...) themselves, unless a pixel is NaN or infinite.
+
+    Raises:
+        InputError: names the input and the frames.
+    """
+    finite = torch.isfinite(images).flatten(1).all(dim=1)
+    if not finite.all():
+        frames = (~finite).nonzero().flatten().tolist()
+        shown = ", ".join(map(str, frames[:8])) + (", ..." if len(frames) > 8 else "")
+        raise InputError(f"{name}: NaN or infinite pixels in frame {shown}; check the step that made it")
+    return images
 
 
 def check_reference(image: Tensor, *, name: str = "reference", minimum: int = MIN_REFERENCE_SIZE) -> Tensor:

@@ -25,6 +25,9 @@ from ..images import IMAGE_SUFFIXES, read_pixels, rgb_pixels
 DEFAULT_FPS = Fraction(25)
 """For pictures without a clock: a folder of images, a single image, an animation without durations."""
 
+_NTSC_BASES = (24, 30, 48, 60, 120)
+_NTSC_TOLERANCE = 0.004
+
 _REENCODE = "re-encode it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
 
 
@@ -70,7 +73,7 @@ def open_video(path: str | os.PathLike[str]) -> VideoInfo:
     height, width, _ = next(_first_shots(path)).pixels().shape
     with _open_container(path) as container:
         stream = container.streams.video[0]
-        fps = _rate(stream)
+        fps = stream_rate(stream)
         frames = stream.frames or None
         if frames is None and container.duration:
             frames = max(1, round(Fraction(container.duration, av.time_base) * fps))
@@ -181,7 +184,7 @@ def _decoded_shots(path: Path) -> Iterator[_Shot]:
     with _open_container(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        period = 1 / _rate(stream)
+        period = 1 / stream_rate(stream)
         origin: Fraction | None = None
         previous = -period
         count = 0
@@ -224,7 +227,21 @@ def _open_container(path: Path) -> InputContainer:
     return container
 
 
-def _rate(stream: av.VideoStream) -> Fraction:
+def exact_rate(fps: float) -> Fraction:
+    """The frame rate that a rounded number means: 29.97 is 30000/1001, 25 is 25.
+
+    Args:
+        fps: > 0.
+    """
+    for base in _NTSC_BASES:
+        exact = Fraction(base * 1000, 1001)
+        if abs(fps - exact) < _NTSC_TOLERANCE:
+            return exact
+    return Fraction(fps).limit_denominator(1001)
+
+
+def stream_rate(stream: av.VideoStream) -> Fraction:
+    """Frames per second of a video stream, as exactly as its file says."""
     return stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_FPS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from ..errors import InputError, VideoError
 from ..files import atomic_path
-from .audio import AudioCopy, open_audio
+from .audio import AudioCopy, Sound, open_audio
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _BT709 = 1
@@ -42,6 +42,8 @@ class VideoWriter:
         crf: int = 18,
         audio_from: str | os.PathLike[str] | None = None,
         audio_start: Fraction | int = 0,
+        sound: Sound | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
@@ -51,6 +53,8 @@ class VideoWriter:
             audio_from: video whose sound to take, cut to the length of the new one, as AAC. One without
                 sound gives a silent video.
             audio_start: seconds of that sound that fall on the first frame, >= 0.
+            sound: the sound itself, in place of ``audio_from``; cut to the length of the new video too.
+            metadata: entries of the file, such as ``mark.MARK``.
         Raises:
             InputError: a setting is out of range.
             VideoError: from the ``with`` on: ``path`` cannot be written or the sound cannot be read.
@@ -68,6 +72,8 @@ class VideoWriter:
         self._crf = crf
         self._audio_from = None if audio_from is None else Path(audio_from)
         self._audio_start = Fraction(audio_start)
+        self._sound = sound
+        self._metadata = dict(metadata or {})
         self._frames = 0
         self._size: tuple[int, int] | None = None
         self._audio: AudioCopy | None = None
@@ -88,7 +94,10 @@ class VideoWriter:
             self._file = _create(partial)
             stack.callback(_close_quietly, self._file)
             kind = _CONTAINERS[self._path.suffix.lower()]
-            self._container: OutputContainer = av.open(self._file, "w", format=kind)
+            # or MP4 would keep the few entries only that its makers named
+            options = {} if kind == "matroska" else {"movflags": "use_metadata_tags"}
+            self._container: OutputContainer = av.open(self._file, "w", format=kind, options=options)
+            self._container.metadata.update(self._metadata)
             # an abandoned container still writes its trailer, which may fail again: not the error to report
             stack.callback(_close_quietly, self._container)
             self._source = None if self._audio_from is None else open_audio(self._audio_from)
@@ -141,7 +150,9 @@ class VideoWriter:
         context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
         if self._source is not None:
-            self._audio = AudioCopy(self._source, self._container, start=self._audio_start)
+            self._audio = AudioCopy.of_container(self._source, self._container, start=self._audio_start)
+        elif self._sound is not None:
+            self._audio = AudioCopy.of_sound(self._sound, self._container)
 
     def _video_frame(self, pixels: np.ndarray) -> av.VideoFrame:
         height, width = pixels.shape[:2]

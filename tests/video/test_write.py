@@ -7,13 +7,14 @@ import sys
 import textwrap
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
 from model_core.errors import InputError, VideoError
-from model_core.video import VideoWriter, audio, open_video, read_video, write
+from model_core.video import VideoWriter, audio, mark, open_video, read_video, write
 
 RATE = 48000
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,8 +167,6 @@ def test_a_late_sound_stays_late():
     """A gap becomes silence, an early start is cut, a rounded time stamp is neither."""
 
     def continuous(starts: list[float], *, origin: float) -> np.ndarray:
-        copy = object.__new__(audio.AudioCopy)
-        copy._rate, copy._layout = 1000, "mono"
         frames = []
         for start in starts:
             frame = av.AudioFrame.from_ndarray(np.ones((1, 100), np.float32), format="fltp", layout="mono")
@@ -175,12 +174,12 @@ def test_a_late_sound_stays_late():
             frames.append(frame)
 
         class Source:
-            streams = type("Streams", (), {"audio": [None]})
+            streams = SimpleNamespace(audio=[SimpleNamespace(rate=1000, channels=1)], video=[])
 
             def decode(self, stream):
                 return iter(frames)
 
-        blocks = list(copy._continuous(Source(), origin=Fraction(origin)))
+        blocks = list(audio._continuous(Source(), start=Fraction(origin)))
         return np.concatenate(blocks, axis=1)[0]
 
     assert continuous([0.0, 0.1], origin=0).tolist() == [1] * 200
@@ -188,6 +187,45 @@ def test_a_late_sound_stays_late():
     assert continuous([0.25], origin=0).tolist() == [0] * 250 + [1] * 100
     assert continuous([0.0, 0.3], origin=0).tolist() == [1] * 100 + [0] * 200 + [1] * 100
     assert continuous([0.0, 0.1], origin=0.125).tolist() == [1] * 75
+
+
+def test_sound_in_memory_is_cut_to_the_frames(tmp_path):
+    sound = audio.read_sound(with_sound(tmp_path / "tone.mp4"), seconds=Fraction(2))
+    assert sound.rate == RATE
+    assert sound.samples.shape == (2, 2 * RATE)
+    with VideoWriter(tmp_path / "a.mp4", fps=Fraction(30000, 1001), sound=sound) as writer:
+        writer.append(moving(20))
+    assert samples(tmp_path / "a.mp4").shape[1] / RATE == pytest.approx(20 * 1001 / 30000, abs=0.05)
+    assert open_video(tmp_path / "a.mp4").fps == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_sound_is_read_no_further_than_needed(tmp_path, opened):
+    path = with_sound(tmp_path / "tone.mp4", layout="mono")
+    source = io.BytesIO(path.read_bytes()) if opened else path
+    sound = audio.read_sound(source, seconds=Fraction(1, 3))
+    assert sound.samples.shape == (1, RATE // 3)
+    assert np.abs(sound.samples).max() > 0.4
+
+
+def test_a_silent_video_has_no_sound_to_read(tmp_path):
+    with VideoWriter(tmp_path / "silent.mp4", fps=25) as writer:
+        writer.append(moving(3))
+    assert audio.read_sound(tmp_path / "silent.mp4", seconds=Fraction(1)) is None
+    with pytest.raises(VideoError, match="cannot be read"):
+        audio.read_sound(io.BytesIO(b"no video"), seconds=Fraction(1))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+def test_metadata_of_any_name_is_kept(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    with VideoWriter(path, fps=25, metadata={**mark.MARK, "workflow": '{"nodes": []}'}) as writer:
+        writer.append(moving(2))
+    with av.open(str(path)) as container:
+        found = {key.lower(): value for key, value in container.metadata.items()}
+    assert found["digitalsourcetype"] == mark.VALUE
+    assert found["comment"] == mark.COMMENT
+    assert found["workflow"] == '{"nodes": []}'
 
 
 def test_silent_source_gives_a_silent_video(tmp_path):
