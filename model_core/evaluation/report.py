@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import DependencyError, InputError
+from ..errors import InputError
 from ..files import atomic_path
+from ..plots import curves_figure
 from . import metrics
 
 
@@ -187,23 +188,14 @@ def plot_curves(
     Raises:
         DependencyError: matplotlib is not installed.
     """
-    try:
-        # not pyplot: it keeps figures and a backend in global state, which belongs to the host program
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DependencyError("curves need matplotlib: pip install matplotlib") from error
     path = Path(path)
-    figure = Figure(figsize=(8, 2 * len(names)), layout="constrained")
-    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, name in zip(panels, names, strict=True):
-        for method, clip in curves.items():
-            values = getattr(clip, name)
-            if values is not None:
-                panel.plot(values.numpy(), label=method, linewidth=1.2)
-        panel.set_ylabel(name.replace("_", " "))
-        panel.grid(alpha=0.3)
-    panels[0].legend(frameon=False, loc="best")
-    panels[-1].set_xlabel("frame")
+    panels = {
+        name.replace("_", " "): {
+            method: values.numpy() for method, clip in curves.items() if (values := getattr(clip, name)) is not None
+        }
+        for name in names
+    }
+    figure = curves_figure(panels)
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=120)
     return path
