@@ -28,6 +28,9 @@ class ScheduleConfig:
 
 SchedulerName = Literal["ddim", "euler", "dpmpp_2m", "lcm", "unipc"]
 
+LCM_STEPS = 50
+"""The most steps that the scheduler "lcm" makes: those of the solver that it was distilled from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:

@@ -23,7 +23,7 @@ from diffusers import (
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
 from torch import Tensor
 
-from ..config import ScheduleConfig, SchedulerName
+from ..config import LCM_STEPS, ScheduleConfig, SchedulerName
 from ..errors import InputError
 from ..types import PredictionType
 
@@ -100,7 +100,7 @@ def _diffusion_scheduler(config: ScheduleConfig, name: SchedulerName) -> Schedul
     if name == "ddim":
         return CleanEndDDIM(**shared, clip_sample=False, set_alpha_to_one=True)
     if name == "lcm":
-        return LCMScheduler(**shared, clip_sample=False, set_alpha_to_one=True)
+        return LCMScheduler(**shared, original_inference_steps=LCM_STEPS, clip_sample=False, set_alpha_to_one=True)
     if name == "euler":
         return EulerDiscreteScheduler(**shared)
     if name == "dpmpp_2m":
