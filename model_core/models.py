@@ -16,11 +16,11 @@ from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
 from .backbones.unet import UNetBackbone, UNetConfig
 from .config import ModelConfig
 from .errors import CheckpointError, ModelNotFoundError
+from .weights.detect import CONFIG_KEY
 from .weights.io import read_metadata, read_safetensors, write_safetensors
 from .weights.load import load_strict
 
 ASSETS = Path(__file__).parent / "assets"
-_CONFIG_KEY = "vividportraits.config"
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def build_model(config: ModelConfig) -> PortraitModel:
 def read_config(path: Path) -> ModelConfig:
     """The config in a model file's metadata; the weights are not read."""
     metadata = read_metadata(path)
-    if _CONFIG_KEY not in metadata:
+    if CONFIG_KEY not in metadata:
         raise CheckpointError(
             f"{path}: no VividPortraits config in its metadata, so this is not one of this project's models"
         )
     try:
-        return ModelConfig.from_dict(json.loads(metadata[_CONFIG_KEY]))
+        return ModelConfig.from_dict(json.loads(metadata[CONFIG_KEY]))
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: its config cannot be read ({error}); export the model again") from error
 
@@ -142,4 +142,4 @@ def save_model(model: PortraitModel, path: Path, *, dtype: torch.dtype = torch.f
     tensors: dict[str, Tensor] = {
         key: value.detach().to("cpu", dtype).contiguous() for key, value in parts.state_dict().items()
     }
-    write_safetensors(path, tensors, {_CONFIG_KEY: json.dumps(model.config.to_dict()), "format": "pt"})
+    write_safetensors(path, tensors, {CONFIG_KEY: json.dumps(model.config.to_dict()), "format": "pt"})

@@ -17,7 +17,7 @@ from .config import SamplingConfig
 from .errors import InputError
 from .faces.framing import Framing, frame_portrait
 from .models import PortraitModel
-from .motion.alignment import Alignment, align
+from .motion.alignment import Alignment, align, placement
 from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
 from .sampling import (
@@ -95,7 +95,8 @@ def prepare_motion(
     if model.config.motion_kind == "masked_frames":
         if frames is None:
             raise InputError("driving: this model is driven by masked frames; connect the driving frames too")
-        return masked_frames_signal(frames, driving, size=size)
+        place = None if reference is None else placement(driving, reference, mode=alignment)
+        return masked_frames_signal(frames, driving, size=size, place=place)
     placed = driving if reference is None else align(driving, reference, mode=alignment)
     return parsing_map_signal(placed, size=size)
 

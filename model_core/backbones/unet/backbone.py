@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import AnimationInputs
+from .attention import ATTENTIONS, install_processors
 from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
 from .image_prompt import ImagePrompt
@@ -50,6 +51,13 @@ class UNetBackbone(nn.Module):
     @property
     def prediction_type(self) -> PredictionType:
         return self.config.prediction_type
+
+    def use_attention(self, kind: str) -> None:
+        """Choose how spatial attention is computed: "sdpa" (torch's fused kernels) or "sliced" (bounded memory)."""
+        if kind not in ATTENTIONS:
+            raise InputError(f"attention {kind!r}: choose one of {', '.join(ATTENTIONS)}")
+        for unet in (self.denoiser.unet, self.reference_net.unet):
+            install_processors(unet, ATTENTIONS[kind])
 
     def encode_reference(self, inputs: ReferenceInputs) -> Reference:
         """Run ReferenceNet once and project its tokens to the denoiser's keys and values."""
