@@ -7,25 +7,39 @@ from typing_extensions import override
 
 from . import bridge
 from .animate import AnimatePortrait, DecodePortrait
+from .crop import CropFace, PasteFaceBack
+from .download import DownloadPortraitModel
+from .evaluate import CompareReenactment
 from .faces import AnalyzeFaces, FaceRegionMask
 from .guidance import CyclicOverlapWindows, HistoryFrames, SignalFusion
+from .guider import PortraitGuider, PortraitSigmas
 from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel
-from .motion import ParsingMapMotion
+from .media import CreatePortraitVideo, SavePortraitImages
+from .motion import MaskedFramesMotion, ParsingMapMotion
 from .reference import EncodeReference
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadPortraitModel,
+    DownloadPortraitModel,
     LoadFaceAnalyzer,
     ExampleMedia,
     AnalyzeFaces,
     FaceRegionMask,
+    CropFace,
+    PasteFaceBack,
     ParsingMapMotion,
+    MaskedFramesMotion,
     EncodeReference,
     SignalFusion,
     CyclicOverlapWindows,
     HistoryFrames,
     AnimatePortrait,
+    PortraitGuider,
+    PortraitSigmas,
     DecodePortrait,
+    CreatePortraitVideo,
+    SavePortraitImages,
+    CompareReenactment,
 )
 
 # ComfyUI asks for the lists of model files while it starts, and calls no hook of the extension before that.

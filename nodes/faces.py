@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from . import bridge
+from .aliases import search_aliases
 from .sockets import FaceAnalyzerSocket, FaceTrackSocket
 
 CATEGORY = "VividPortraits/faces"
@@ -31,6 +32,7 @@ class AnalyzeFaces(io.ComfyNode):
             node_id="VividPortraitsAnalyzeFaces",
             display_name="Analyze Faces",
             category=CATEGORY,
+            **search_aliases("face detection", "face tracking", "landmarks"),
             description="Follows one face through the frames of a clip, or finds it in one portrait.",
             inputs=[
                 FaceAnalyzerSocket.Input("analyzer", tooltip="From Load Face Analyzer."),
@@ -47,37 +49,73 @@ class AnalyzeFaces(io.ComfyNode):
                     default=5,
                     min=0,
                     max=1000,
-                    tooltip="So many frames in a row without a face are filled in between their neighbours; a "
-                    "longer gap is an error that names the frames.",
+                    tooltip="So many frames in a row without the face are filled in by interpolate and hold; a "
+                    "longer gap is an error that names the frames. No effect on error and skip.",
                 ),
                 io.Boolean.Input(
                     "smoothing",
                     default=False,
                     tooltip="Calms landmarks that tremble (a One-Euro filter); fast motion stays.",
                 ),
+                io.Combo.Input(
+                    "missing",
+                    options=["interpolate", "hold", "skip", "error"],
+                    default="interpolate",
+                    optional=True,
+                    tooltip="Frames without the face. interpolate: fill in between their neighbours. hold: keep the "
+                    "last frame that shows it. skip: leave them out of track and frames_kept. error: stop and name "
+                    "them.",
+                ),
             ],
             outputs=[
-                FaceTrackSocket.Output(display_name="track", tooltip="One face in every frame."),
+                FaceTrackSocket.Output(display_name="track", tooltip="One face in every frame that is kept."),
                 io.Image.Output(display_name="preview", tooltip="The components found, drawn over the frames."),
+                io.String.Output(
+                    display_name="report", tooltip="How surely the face was seen, and which frames were filled in."
+                ),
+                io.Image.Output(
+                    display_name="plot", tooltip="The confidence over the frames; frames without the face are red."
+                ),
+                io.Image.Output(
+                    display_name="frames_kept",
+                    tooltip="The images that belong to the track, one for one: all of them, but with skip.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, analyzer: Any, images: Tensor, face_index: int, max_gap: int, smoothing: bool) -> io.NodeOutput:
-        from ..model_core.faces.analyze import analyze_frames
+    def execute(
+        cls,
+        analyzer: Any,
+        images: Tensor,
+        face_index: int,
+        max_gap: int,
+        smoothing: bool,
+        missing: str = "interpolate",
+    ) -> io.NodeOutput:
+        from ..model_core.faces.analyze import analyze_clip
+        from ..model_core.faces.report import describe_faces, plot_faces
         from ..model_core.images import to_uint8
 
         frames = bridge.from_image(images, name="images")
-        track = analyze_frames(
+        faces = analyze_clip(
             (to_uint8(frame[None])[0] for frame in frames),
             analyzer,
             name="images",
             face_index=face_index,
             max_gap=max_gap,
+            policy=missing,  # type: ignore[arg-type]
             smoothing=smoothing,
             progress=bridge.Progress(len(frames)),
         )
-        return io.NodeOutput(track, _drawn_over(frames, track))
+        kept = faces.kept.tolist()
+        return io.NodeOutput(
+            faces.track,
+            _drawn_over(frames[kept], faces.track),
+            describe_faces(faces, name="images", policy=missing),  # type: ignore[arg-type]
+            bridge.pixels_to_image(plot_faces(faces)[None]),
+            images if len(kept) == len(images) else images[kept],
+        )
 
 
 class FaceRegionMask(io.ComfyNode):
@@ -87,10 +125,28 @@ class FaceRegionMask(io.ComfyNode):
             node_id="VividPortraitsFaceRegionMask",
             display_name="Face Region Mask",
             category=CATEGORY,
-            description="A mask of parts of the face for every frame; ComfyUI's own mask nodes grow and feather it.",
+            **search_aliases("face mask", "face parsing", "mouth mask"),
+            description="A mask of parts of the face for every frame, widened or narrowed, with a hard or a soft edge.",
             inputs=[
                 FaceTrackSocket.Input("track", tooltip="From Analyze Faces."),
                 *(io.Boolean.Input(name, default=True, tooltip=tip) for name, (_, tip) in REGIONS.items()),
+                io.Int.Input(
+                    "grow",
+                    default=0,
+                    min=-512,
+                    max=512,
+                    optional=True,
+                    tooltip="Pixels by which the mask reaches beyond the chosen parts; negative narrows it.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.0,
+                    min=0.0,
+                    max=128.0,
+                    step=0.5,
+                    optional=True,
+                    tooltip="Pixels on each side of the edge over which the mask falls off; 0 is a hard edge.",
+                ),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="1 on the chosen parts.")],
         )
@@ -102,16 +158,12 @@ class FaceRegionMask(io.ComfyNode):
         return "no part of the face is chosen; switch on at least one"
 
     @classmethod
-    def execute(cls, track: Any, **regions: bool) -> io.NodeOutput:
-        from ..model_core.motion.parsing_map import label_map
+    def execute(cls, track: Any, grow: int = 0, feather: float = 0.0, **regions: bool) -> io.NodeOutput:
+        from ..model_core.motion.component_mask import component_masks
         from ..model_core.types import Component
 
-        wanted = [Component[part] for name, (parts, _) in REGIONS.items() if regions[name] for part in parts]
-        labels = track.label_maps
-        if labels is None:
-            labels = [label_map(landmarks, track.size, track.size) for landmarks in track.landmarks]
-        masks = [torch.isin(torch.from_numpy(frame), torch.tensor(wanted)) for frame in labels]
-        return io.NodeOutput(torch.stack(masks).float())
+        wanted = {Component[part] for name, (parts, _) in REGIONS.items() if regions[name] for part in parts}
+        return io.NodeOutput(component_masks(track, wanted, grow=grow, feather=feather))
 
 
 def _drawn_over(frames: Tensor, track: Any) -> Tensor:

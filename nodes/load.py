@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import InputImpl, io
 
 from . import bridge
+from .aliases import search_aliases
 from .sockets import FaceAnalyzerSocket, PortraitModelSocket
 
 CATEGORY = "VividPortraits/load"
@@ -20,19 +21,37 @@ class LoadPortraitModel(io.ComfyNode):
             node_id="VividPortraitsLoadPortraitModel",
             display_name="Load Portrait Model",
             category=CATEGORY,
-            description="Loads a portrait animation model: a bundled one, or a file in ComfyUI's models/portraits.",
+            **search_aliases("checkpoint loader", "portrait checkpoint", "vivid portraits"),
+            description="Loads a portrait animation model: a bundled one, or a file in ComfyUI's models/portraits or "
+            "its standard model folders.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=bridge.model_names(),
                     tooltip="Bundled models come first; files end in .safetensors and lie in ComfyUI's "
-                    "models/portraits folder.",
+                    "models/portraits folder. Of checkpoints, vae, clip_vision and animatediff_models, files of this "
+                    "project are listed too.",
                 ),
                 io.Combo.Input(
                     "dtype",
                     options=["auto", *bridge.DTYPES],
                     default="auto",
                     tooltip="Number format of weights and arithmetic. auto is ComfyUI's own choice for this machine.",
+                ),
+                io.Combo.Input(
+                    "attention",
+                    options=list(bridge.ATTENTIONS),
+                    default="auto",
+                    optional=True,
+                    tooltip="sdpa: torch's fastest kernel. sliced: a few rows at a time, the same result in less "
+                    "memory. auto: sliced where ComfyUI was started with --lowvram or --novram, else sdpa.",
+                ),
+                io.Boolean.Input(
+                    "compile",
+                    default=False,
+                    optional=True,
+                    tooltip="Compile the denoiser with torch.compile: the first run takes minutes longer, the next "
+                    "ones are faster. Without a compiler on this machine the log says so and the model runs as it is.",
                 ),
             ],
             outputs=[PortraitModelSocket.Output(display_name="model", tooltip="The loaded model.")],
@@ -46,16 +65,18 @@ class LoadPortraitModel(io.ComfyNode):
         return f"model '{model}' is not there; found: {found}. Put its file into ComfyUI's models/portraits"
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, dtype: str) -> tuple[Any, ...]:
+    def fingerprint_inputs(
+        cls, model: str, dtype: str, attention: str = "auto", compile: bool = False
+    ) -> tuple[Any, ...]:
         path = bridge.model_path(model)
-        return (str(path), path.stat().st_mtime_ns if path else 0, dtype)
+        return (str(path), path.stat().st_mtime_ns if path else 0, dtype, attention, compile)
 
     @classmethod
-    def execute(cls, model: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, model: str, dtype: str, attention: str = "auto", compile: bool = False) -> io.NodeOutput:
         path = bridge.model_path(model)
         if path is None:
             raise bridge.InputError(f"model '{model}' has been removed; choose another and queue again")
-        return io.NodeOutput(bridge.load_model(path, dtype))
+        return io.NodeOutput(bridge.load_model(path, dtype, attention=attention, compiled=compile))
 
 
 class LoadFaceAnalyzer(io.ComfyNode):
@@ -65,6 +86,7 @@ class LoadFaceAnalyzer(io.ComfyNode):
             node_id="VividPortraitsLoadFaceAnalyzer",
             display_name="Load Face Analyzer",
             category=CATEGORY,
+            **search_aliases("face detector", "landmarks", "mediapipe"),
             description="Loads the network that finds faces, their landmarks and their components.",
             inputs=[
                 io.Combo.Input(
@@ -90,6 +112,7 @@ class ExampleMedia(io.ComfyNode):
             node_id="VividPortraitsExampleMedia",
             display_name="Example Media",
             category=CATEGORY,
+            **search_aliases("demo", "sample media", "test video"),
             description="The bundled portrait and driving clip, so that a workflow runs before you bring your own.",
             inputs=[
                 io.Combo.Input("which", options=list(EXAMPLES), tooltip="Which portrait and clip."),

@@ -35,8 +35,8 @@ class EncodeReference(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="1 on the person. Without it the person is estimated around the face, or the whole "
-                    "image is taken as the person where there is no track.",
+                    tooltip="1 on the person. Without it the image's alpha channel counts; where it has none, the "
+                    "person is estimated around the face, or without a track the whole image is the person.",
                 ),
                 io.Combo.Input(
                     "framing",
@@ -64,17 +64,18 @@ class EncodeReference(io.ComfyNode):
         from ..model_core.images import check_reference
         from ..model_core.pipeline import decode, encode_reference
 
-        portrait = check_reference(bridge.from_image(image, name="image"), name="image")
+        portrait, alpha = bridge.from_cut_out(image, name="image")
+        check_reference(portrait, name="image")
         size = (portrait.shape[-2], portrait.shape[-1])
         if track is not None and tuple(track.size) != size:
             raise bridge.InputError(
                 f"track: found in an image of {track.size[1]}x{track.size[0]}, the portrait is "
                 f"{size[1]}x{size[0]}; analyse this very image"
             )
-        foreground = None
+        foreground = alpha
         if mask is not None:
             foreground = bridge.from_mask(mask, size=size, name="mask")
-        elif track is not None:
+        elif alpha is None and track is not None:
             from ..model_core.faces.foreground import estimate_foreground
 
             foreground = estimate_foreground(portrait, track)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VOCABULARY = {"types", "config", "errors", "files", "images"}
+VOCABULARY = {"types", "config", "errors", "files", "images", "plots"}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video"}
 JOINERS = {"models", "pipeline"}
 
@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "files": set(),
+    "plots": {"errors"},
     "config": {"types"},
     "images": {"types", "errors", "files"},
     **{room: VOCABULARY for room in ROOMS},
@@ -34,7 +35,16 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Who may import whom inside model_core, by room; a dotted name opens one file of a room only."""
 
-HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "server"}
+HOST = {
+    "comfy",
+    "comfy_api",
+    "comfy_execution",
+    "comfy_extras",
+    "execution",
+    "folder_paths",
+    "latent_preview",
+    "server",
+}
 OURS = {"model_core", "nodes"}
 SPEAKS = {"cli", "__main__", "commands"}
 
@@ -90,6 +100,16 @@ def no_host(path: Path, tree: ast.Module) -> Iterator[str]:
             yield f"{path}:{line} imports the host's {name[1:]}"
 
 
+def host_in_bridge(path: Path, tree: ast.Module) -> Iterator[str]:
+    if path.parts[0] != "nodes" or path.parts[1] == "bridge":
+        return
+    for line, name in imports(path, tree):
+        top = name[1:].partition(".")[0]
+        # types of the host may be named where nothing is imported at run time
+        if name.startswith("/") and top in HOST - {"comfy_api"} and name not in {"/comfy.model_patcher"}:
+            yield f"{path}:{line} imports the host's {name[1:]}; only nodes/bridge does"
+
+
 def safe_pickles(path: Path, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
@@ -122,7 +142,16 @@ def no_globals(path: Path, tree: ast.Module) -> Iterator[str]:
             yield f"{path}:{node.lineno} rebinds the global {', '.join(node.names)}"
 
 
-RULES: list[Rule] = [relative_only, layers, no_host, safe_pickles, no_broad_except, no_print, no_globals]
+RULES: list[Rule] = [
+    relative_only,
+    layers,
+    no_host,
+    host_in_bridge,
+    safe_pickles,
+    no_broad_except,
+    no_print,
+    no_globals,
+]
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +183,8 @@ def test_rule_holds(rule: Rule, sources: dict[Path, ast.Module]) -> None:
         (layers, "model_core/attic/old.py", "import torch"),
         (no_host, "model_core/video/write.py", "import comfy.utils"),
         (no_host, "model_core/video/write.py", "from folder_paths import get_output_directory"),
+        (host_in_bridge, "nodes/load.py", "import folder_paths"),
+        (host_in_bridge, "nodes/guider.py", "from comfy.samplers import CFGGuider"),
         (safe_pickles, "nodes/load.py", "torch.load(path)"),
         (safe_pickles, "model_core/models.py", "torch.load(path, weights_only=False)"),
         (no_broad_except, "model_core/models.py", "try:\n    pass\nexcept:\n    pass"),
@@ -170,6 +201,8 @@ def test_rule_sees_a_breach(rule: Rule, path: str, code: str) -> None:
     ("path", "code"),
     [
         ("nodes/animate.py", "from ..model_core.sampling.loop import sample"),
+        ("nodes/animate.py", "from comfy_api.latest import io"),
+        ("nodes/bridge/memory.py", "import comfy.model_management as management"),
         ("model_core/sampling/loop.py", "from ..backbones.base import Backbone\nfrom .windows import Window"),
         ("model_core/sampling/loop.py", "from ..types import Branch\nimport torch"),
         ("model_core/weights/detect.py", "from ..backbones.unet.config import UNetConfig"),

@@ -36,6 +36,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def host(comfy: Any) -> Any:
     """The double with nothing recorded and nothing cancelled."""
     comfy.cancelled = False
+    comfy.vram_state = "normal"
     comfy.loaded.clear()
     comfy.progress.clear()
     return comfy

@@ -83,7 +83,7 @@ def test_connected_settings_replace_the_model_s_own(comfy, animate, hosted_model
         length=5, overlap=3, cyclic=False, preview_frames=4, preview_steps=4
     ).args[0]
     history = guidance.HistoryFrames.execute(frames=2, chunk=40).args[0]
-    settings = animate._settings(hosted_model, 5, 3, "euler", fusion, windows, history)
+    settings = animate.sampling_settings(hosted_model, fusion, windows, history, seed=5, steps=3, scheduler="euler")
     expected = comfy.module("model_core.config").SamplingConfig(
         steps=3,
         scheduler="euler",
@@ -109,7 +109,7 @@ def test_earlier_frames_are_continued(comfy, animate, hosted_model, reference, m
     history = guidance.HistoryFrames.execute(
         frames=1, chunk=6, images=torch.rand(2, 50, 50, 3), motion=motion.take([0, 1])
     ).args[0]
-    encoded = animate._encoded_history(hosted_model, history)
+    encoded = animate.encoded_history(hosted_model, history)
     assert encoded.latents.shape == (1, 48, 8, 8)
     assert run(animate, hosted_model, reference, motion, history=history).shape == (7, 48, 8, 8)
 
@@ -118,6 +118,71 @@ def test_cancel_raises_comfyui_s_own_interrupt(host, animate, hosted_model, refe
     host.cancelled = True
     with pytest.raises(interrupted):
         run(animate, hosted_model, reference, motion)
+
+
+def test_cancel_stops_between_the_branches_of_a_window(
+    host, comfy, animate, hosted_model, reference, motion, interrupted
+):
+    fusion = comfy.module("nodes.guidance").SignalFusion.execute(
+        identity=2.0, motion=3.0, continuity=1.0, start=0.0, end=1.0
+    )
+    calls = []
+
+    class Cancelling(type(hosted_model.model.backbone)):
+        def predict_branch(self, *args, **kwargs):
+            calls.append(args[3])
+            host.cancelled = True  # while the first branch runs
+            return super().predict_branch(*args, **kwargs)
+
+    backbone = hosted_model.model.backbone
+    plain, backbone.__class__ = type(backbone), Cancelling
+    try:
+        with pytest.raises(interrupted):
+            run(animate, hosted_model, reference, motion, guidance=fusion.args[0])
+    finally:
+        backbone.__class__ = plain
+    assert len(calls) == 1
+
+
+def test_images_are_the_latents_decoded_a_few_at_a_time(
+    host, comfy, animate, hosted_model, reference, motion, monkeypatch
+):
+    monkeypatch.setattr(comfy.module("nodes.bridge.pictures"), "_DECODED_AT_ONCE", 3)
+    sizes = []
+    plain = hosted_model.model.autoencoder.decode
+
+    def counted(latents):
+        sizes.append(len(latents))
+        return plain(latents)
+
+    monkeypatch.setattr(hosted_model.model.autoencoder, "decode", counted)
+    latents, images = animate.AnimatePortrait.execute(
+        model=hosted_model, reference=reference[0], motion=motion, seed=1, steps=1, scheduler="ddim"
+    ).args
+    assert sizes[-3:] == [3, 3, 1]
+    whole = comfy.module("model_core.pipeline").decode(hosted_model.model, latents["samples"][None])
+    assert torch.equal(images, animate.bridge.to_image(whole))
+
+
+def test_the_log_tells_calls_and_memory_before_sampling(host, animate, hosted_model, reference, motion, caplog):
+    with caplog.at_level("INFO"):
+        run(animate, hosted_model, reference, motion)
+    assert "tiny: 7 frames, 2 steps, 2 chunk(s)" in caplog.text
+    assert "network calls; about" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("steps", "scheduler", "message"),
+    [
+        (51, "lcm", "steps 51: the scheduler lcm makes at most 50"),
+        (0, "ddim", "steps 0: must be from 1 to 1000"),
+        (4, "magic", "scheduler 'magic' is not known"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused_before_anything_runs(animate, steps, scheduler, message):
+    assert message in animate.AnimatePortrait.validate_inputs(steps=steps, scheduler=scheduler)
+    assert animate.AnimatePortrait.validate_inputs(steps=50, scheduler="lcm") is True
+    assert animate.AnimatePortrait.validate_inputs(steps=None, scheduler=None) is True
 
 
 def test_motion_of_another_size_is_refused_before_sampling(host, animate, hosted_model, reference, motion):

@@ -39,8 +39,9 @@ def test_overshoot_is_clamped_in_both_directions(bridge):
     [
         (torch.zeros(0, 8, 8, 3), "portrait: is empty"),
         (torch.zeros(8, 8, 3), "portrait: is empty"),
-        (torch.zeros(1, 8, 8, 4), "portrait: has an alpha channel.*Split Image with Alpha"),
-        (torch.zeros(1, 8, 8, 1), r"portrait: expected \(frames, 3"),
+        (torch.zeros(1, 0, 8, 3), "portrait: is empty"),
+        (torch.zeros(1, 8, 8, 1), r"portrait: 1 channel\(s\) where 3"),
+        (torch.full((2, 8, 8, 4), torch.nan), "portrait: NaN or infinite pixels in frame 0, 1"),
         (torch.full((1, 8, 8, 3), torch.nan), "portrait: NaN or infinite pixels in frame 0"),
         (torch.full((1, 8, 8, 3), torch.inf), "portrait: NaN or infinite pixels in frame 0"),
     ],
@@ -48,6 +49,43 @@ def test_overshoot_is_clamped_in_both_directions(bridge):
 def test_what_is_no_picture_is_refused_by_name(bridge, image, message):
     with pytest.raises(bridge.InputError, match=message):
         bridge.from_image(image, name="portrait")
+
+
+def test_alpha_of_frames_is_dropped_and_the_log_says_so(bridge, caplog):
+    image = torch.rand(2, 5, 7, 4)
+    with caplog.at_level("INFO"):
+        frames = bridge.from_image(image, name="driving frames")
+    assert torch.equal(frames, bridge.from_image(image[..., :3], name="driving frames"))
+    assert "driving frames has an alpha channel" in caplog.text
+
+
+def test_a_cut_out_portrait_lies_on_white_and_keeps_its_alpha(bridge):
+    image = torch.full((1, 4, 6, 4), 0.25)
+    image[..., 3] = torch.tensor([0.0, 0.0, 0.5, 0.5, 1.0, 1.0])
+    frames, alpha = bridge.from_cut_out(image, name="portrait")
+    assert alpha.shape == (1, 1, 4, 6)
+    assert torch.equal(alpha[0, 0], image[0, ..., 3])
+    assert frames[0, :, 0, 0].tolist() == [1.0] * 3
+    assert frames[0, :, 0, 5].tolist() == [-0.5] * 3
+    assert frames[0, :, 0, 3].tolist() == [0.25] * 3
+
+
+def test_an_alpha_channel_that_hides_nothing_is_no_mask(bridge):
+    image = torch.cat([torch.rand(1, 4, 6, 3), torch.ones(1, 4, 6, 1)], dim=-1)
+    frames, alpha = bridge.from_cut_out(image, name="portrait")
+    assert alpha is None
+    assert torch.equal(frames, bridge.from_image(image[..., :3], name="portrait"))
+    image[..., 3] = 0
+    with pytest.raises(bridge.InputError, match="portrait: is wholly transparent"):
+        bridge.from_cut_out(image, name="portrait")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_masks_serve_one_or_all_frames(bridge, count):
+    masks = bridge.from_masks(torch.rand(count, 4, 9), frames=3, size=(8, 6), name="mask")
+    assert masks.shape == (count, 1, 8, 6)
+    with pytest.raises(bridge.InputError, match="mask: 2 masks for 3 frames"):
+        bridge.from_masks(torch.rand(2, 4, 9), frames=3, size=(8, 6), name="mask")
 
 
 def test_mask_of_another_size_is_scaled(bridge):
@@ -82,7 +120,7 @@ class Encoded:
 
 def test_moving_reaches_every_tensor_and_keeps_whole_numbers(bridge):
     value = Encoded({"a": (torch.ones(2), torch.zeros(1))}, torch.tensor([3]), "kept")
-    moved: Any = bridge._move(value, torch.device("meta"), torch.float16)
+    moved: Any = bridge.memory._move(value, torch.device("meta"), torch.float16)
     assert [tensor.dtype for tensor in moved.layers["a"]] == [torch.float16, torch.float16]
     assert {tensor.device.type for tensor in (*moved.layers["a"], moved.index)} == {"meta"}
     assert (moved.index.dtype, moved.name, moved.nothing) == (torch.int64, "kept", None)

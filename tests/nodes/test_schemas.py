@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,11 @@ def test_every_node_has_a_help_page_and_no_page_is_left_over():
 @pytest.mark.parametrize("node_id", STABLE)
 def test_help_page_begins_with_the_node_s_name(schemas, node_id):
     assert (HELP / f"{node_id}.md").read_text("utf-8").startswith(f"# {schemas[node_id].display_name}\n")
+
+
+def test_search_words_are_given_where_comfyui_knows_them_only(comfy, monkeypatch):
+    aliases = comfy.module("nodes.aliases")
+    assert aliases.search_aliases("face") == {}  # the double is as old as ComfyUI 0.3.64
+    newer = make_dataclass("Schema", ["node_id", "search_aliases"])
+    monkeypatch.setattr(aliases.io, "Schema", newer)
+    assert aliases.search_aliases("face", "head") == {"search_aliases": ["face", "head"]}

@@ -12,7 +12,19 @@ import pytest
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
 NAMES = sorted(path.name for path in WORKFLOWS.glob("*.json"))
 NOTES = {"Note", "MarkdownNote"}  # exist in the browser only
-HOST_NODES = {"CreateVideo", "SaveVideo", "PreviewImage"}  # tests/live checks them against the real ComfyUI
+# tests/live checks them against the real ComfyUI
+HOST_NODES = {
+    "ImageFromBatch",
+    "ImageStitch",
+    "KSamplerSelect",
+    "MaskToImage",
+    "PreviewImage",
+    "RandomNoise",
+    "SamplerCustomAdvanced",
+    "SaveVideo",
+}
+SEEDS = ("seed", "noise_seed")
+WIDGETS = {"BOOLEAN", "COMBO", "FLOAT", "INT", "STRING"}
 
 
 def read(path: Path) -> Any:
@@ -29,7 +41,7 @@ def as_api(workflow: dict[str, Any]) -> dict[str, Any]:
         values, inputs = iter(node["widgets_values"]), {}
         for entry in node["inputs"]:
             value = next(values) if "widget" in entry else None
-            if entry["name"] == "seed":
+            if entry["name"] in SEEDS:
                 next(values)  # what happens to it after a run: the browser's business
             if entry["link"] is not None:
                 value = links[entry["link"]]
@@ -46,7 +58,17 @@ def schemas(comfy) -> dict[str, Any]:
 
 
 def test_there_are_workflows():
-    assert "portrait_animation.json" in NAMES
+    assert NAMES == [
+        f"{name}.json"
+        for name in (
+            "extract_masks",
+            "long_video",
+            "native_sampler",
+            "paste_back",
+            "portrait_animation",
+            "signal_fusion",
+        )
+    ]
     assert sorted(path.name for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
 
 
@@ -83,9 +105,22 @@ def test_only_nodes_and_values_that_exist(schemas, name):
         known = {socket.id: socket for socket in schemas[kind].inputs}
         assert set(values) <= set(known), kind
         assert {key for key, socket in known.items() if not socket.options.get("optional")} <= set(values), kind
+        widgets = {key for key, socket in known.items() if socket.kind in WIDGETS}
+        assert widgets <= set(values), f"{kind}: left to a default that may change"
         for key, value in values.items():
             if not isinstance(value, list) and key != "model":
                 assert is_allowed(value, known[key]), (kind, key, value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_are_of_the_types_that_the_nodes_have(schemas, name):
+    for node in read(WORKFLOWS / name)["nodes"]:
+        schema = schemas.get(node["type"])
+        if schema is None:
+            continue
+        known = {socket.id: socket.kind for socket in schema.inputs}
+        assert {entry["name"]: entry["type"] for entry in node["inputs"]} == known
+        assert [(out["name"], out["type"]) for out in node["outputs"]] == [(o.name, o.kind) for o in schema.outputs]
 
 
 def is_allowed(value: Any, socket: Any) -> bool:
@@ -109,6 +144,38 @@ def test_runs_on_a_bare_install(name):
         if node["class_type"] == "VividPortraitsExampleMedia":
             assert (assets / "demo_portrait.png").is_file()
             assert (assets / "demo_driving.mp4").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_models_that_have_to_be_fetched_are_named(name):
+    """ComfyUI's missing-models dialog reads it; a bundled model has to be named nowhere."""
+    assets = WORKFLOWS.parent / "model_core" / "assets"
+    for node in read(WORKFLOWS / name)["nodes"]:
+        if node["type"] == "VividPortraitsLoadPortraitModel":
+            model, named = node["widgets_values"][0], node["properties"]["models"]
+            bundled = (assets / f"{model}.safetensors").is_file()
+            assert [entry["name"] for entry in named] == ([] if bundled else [model])
+            assert all({"url", "directory"} <= set(entry) for entry in named)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_video_takes_rate_and_sound_from_the_driving_clip(name):
+    nodes = read(WORKFLOWS / "api" / name)
+    for node in nodes.values():
+        if node["class_type"] == "SaveVideo":
+            made = nodes[node["inputs"]["video"][0]]
+            assert made["class_type"] == "VividPortraitsCreatePortraitVideo"
+            source, output = made["inputs"]["source"]
+            assert (nodes[source]["class_type"], output) == ("VividPortraitsExampleMedia", 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_note_says_what_it_is_for(name):
+    notes = [node for node in read(WORKFLOWS / name)["nodes"] if node["type"] in NOTES]
+    assert notes
+    for note in notes:
+        assert note["title"]
+        assert len(note["widgets_values"][0]) > 100
 
 
 @pytest.mark.parametrize("name", NAMES)

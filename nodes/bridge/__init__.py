@@ -1,0 +1,67 @@
+"""The only room that knows ComfyUI's services: folders, memory, progress, pictures and its own sampling."""
+
+from ...model_core.errors import InputError
+from .folders import (
+    MODELS_FOLDER,
+    asset,
+    download_folder,
+    model_folders,
+    model_names,
+    model_path,
+    register_model_folder,
+)
+from .guider import PortraitGuider, model_sigmas
+from .memory import ATTENTIONS, DTYPES, load_model, log_estimate, on_device, to_compute, to_rest
+from .pictures import (
+    as_image,
+    checked,
+    decode_images,
+    from_cut_out,
+    from_image,
+    from_mask,
+    from_masks,
+    pixels_to_image,
+    to_image,
+    unit_to_image,
+)
+from .progress import ByteProgress, CancellableBackbone, Progress, SamplingObserver, cancellable
+from .saving import write_images
+from .video import PortraitVideo, video_facts
+
+__all__ = [
+    "ATTENTIONS",
+    "DTYPES",
+    "MODELS_FOLDER",
+    "ByteProgress",
+    "CancellableBackbone",
+    "InputError",
+    "PortraitGuider",
+    "PortraitVideo",
+    "Progress",
+    "SamplingObserver",
+    "as_image",
+    "asset",
+    "cancellable",
+    "checked",
+    "decode_images",
+    "download_folder",
+    "from_cut_out",
+    "from_image",
+    "from_mask",
+    "from_masks",
+    "load_model",
+    "log_estimate",
+    "model_folders",
+    "model_names",
+    "model_path",
+    "model_sigmas",
+    "on_device",
+    "pixels_to_image",
+    "register_model_folder",
+    "to_compute",
+    "to_image",
+    "to_rest",
+    "unit_to_image",
+    "video_facts",
+    "write_images",
+]

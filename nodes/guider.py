@@ -1,0 +1,107 @@
+"""Stage animate, with ComfyUI's own samplers instead of our loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from . import bridge
+from .aliases import search_aliases
+from .settings import check_fit, clip_inputs, encoded_history, sampling_settings
+from .sockets import HistorySettings, HostedModel, HostedReference, PortraitModelSocket
+
+CATEGORY = "VividPortraits/animate"
+
+
+class PortraitGuider(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VividPortraitsPortraitGuider",
+            display_name="Portrait Guider",
+            category=CATEGORY,
+            **search_aliases("cfg guider", "custom sampling", "signal fusion guider"),
+            description="Lets ComfyUI's SamplerCustomAdvanced, with any sampler, make the portrait move; windows, "
+            "signal fusion and history work inside.",
+            inputs=clip_inputs(),
+            outputs=[
+                io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced."),
+                io.Latent.Output(
+                    display_name="latents",
+                    tooltip="Empty latents, one per frame of motion, for SamplerCustomAdvanced's latent_image.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: HostedModel,
+        reference: HostedReference,
+        motion: Any,
+        guidance: Any = None,
+        windows: Any = None,
+        history: HistorySettings | None = None,
+    ) -> io.NodeOutput:
+        from ..model_core.sampling.guidance import SignalFusion
+        from ..model_core.sampling.windows import CyclicOverlap
+
+        check_fit(model, reference, motion)
+        settings = sampling_settings(model, guidance, windows, history)
+        guider = bridge.PortraitGuider(
+            model,
+            reference.reference,
+            motion,
+            windows=CyclicOverlap(settings.window, settings.overlap, cyclic=settings.cyclic),
+            guidance=SignalFusion(
+                identity=settings.identity,
+                motion=settings.motion,
+                continuity=settings.continuity,
+                start=settings.guidance_start,
+                end=settings.guidance_end,
+            ),
+            settings=settings,
+            history=lambda: encoded_history(model, history),
+        )
+        spec, (height, width) = model.model.backbone.latent_spec, model.model.config.size
+        empty = torch.zeros(len(motion), spec.channels, height // spec.stride, width // spec.stride)
+        return io.NodeOutput(guider, {"samples": bridge.to_rest(empty)})
+
+
+class PortraitSigmas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VividPortraitsPortraitSigmas",
+            display_name="Portrait Sigmas",
+            category=CATEGORY,
+            **search_aliases("scheduler", "noise schedule"),
+            description="The noise levels that the model was made for, as Animate Portrait takes them, for "
+            "SamplerCustomAdvanced.",
+            inputs=[
+                PortraitModelSocket.Input("model", tooltip="The model that Portrait Guider drives."),
+                io.Int.Input(
+                    "steps",
+                    default=20,
+                    min=1,
+                    max=1000,
+                    tooltip="Denoising steps: more is slower and finer. The bundled model needs about 4 to 8.",
+                ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="1 begins from pure noise. Less keeps that much less of finished latents: their last "
+                    "part of the way is walked again, in as many steps.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustomAdvanced.")],
+        )
+
+    @classmethod
+    def execute(cls, model: HostedModel, steps: int, denoise: float) -> io.NodeOutput:
+        return io.NodeOutput(bridge.model_sigmas(model, steps, denoise=denoise))

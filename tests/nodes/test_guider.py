@@ -1,0 +1,217 @@
+"""Windows, fusion and history inside a guider, driven by a sampler of two lines.
+
+That the real samplers then give the numbers of our own loop is asked in ``tests/live``.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def nodes(comfy):
+    return comfy.module("nodes.guider")
+
+
+@pytest.fixture(scope="module")
+def reference(comfy, hosted_model):
+    encode = comfy.module("model_core.pipeline").encode_reference
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    encoded = encode(hosted_model.model, image, framing="full")
+    return comfy.module("nodes.sockets").HostedReference(encoded, hosted_model.model)
+
+
+@pytest.fixture(scope="module")
+def motion(comfy):
+    frames = torch.rand(7, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return comfy.module("model_core.types").MotionSignal("parsing_map", frames)
+
+
+@pytest.fixture
+def calls(hosted_model, monkeypatch):
+    """Every network call: frames and branch."""
+    made = []
+    plain = hosted_model.model.backbone.predict_branch
+
+    def counted(latents: Any, timestep: Any, conditioning: Any, branch: Any, **options: Any) -> Any:
+        made.append((latents.shape[1], branch.value))
+        return plain(latents, timestep, conditioning, branch, **options)
+
+    monkeypatch.setattr(hosted_model.model.backbone, "predict_branch", counted)
+    return made
+
+
+@pytest.fixture
+def setup(nodes, hosted_model, reference, motion):
+    """``setup(**sockets)``: the guider and its empty latents, as the node gives them."""
+
+    def make(**sockets: Any) -> Any:
+        return nodes.PortraitGuider.execute(model=hosted_model, reference=reference, motion=motion, **sockets).args
+
+    return make
+
+
+def euler(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        clean = model(x, now.expand(len(x)))
+        x = x + (x - clean) / now * (then - now)
+    return x
+
+
+def run(nodes: Any, hosted_model: Any, guider: Any, latents: Any, *, steps: int = 2, sampler: Any = euler) -> Any:
+    sigmas = nodes.PortraitSigmas.execute(model=hosted_model, steps=steps, denoise=1.0).args[0]
+    noise = torch.randn(latents["samples"].shape, generator=torch.Generator().manual_seed(2))
+    return guider.sample(noise, latents["samples"], sampler, sigmas)
+
+
+def test_latents_are_empty_and_of_the_clip_s_shape(setup):
+    _, latents = setup()
+    assert latents["samples"].shape == (7, 48, 8, 8)
+    assert not latents["samples"].any()
+
+
+def test_windows_of_the_model_bound_what_a_call_sees(nodes, setup, hosted_model, calls):
+    guider, latents = setup()
+    assert run(nodes, hosted_model, guider, latents).shape == (7, 48, 8, 8)
+    assert {branch for _, branch in calls} == {"d"}
+    assert {frames for frames, _ in calls} == {4}  # the tiny model's window
+    assert len(calls) == 2 + 3  # two windows at rest, three once they have moved by a frame
+
+
+def test_branches_of_no_weight_are_not_called(comfy, nodes, setup, hosted_model, calls):
+    fusion = comfy.module("nodes.guidance").SignalFusion.execute(
+        identity=2.0, motion=2.0, continuity=1.0, start=0.0, end=0.5
+    )
+    guider, latents = setup(guidance=fusion.args[0])
+    run(nodes, hosted_model, guider, latents)
+    assert [branch for _, branch in calls] == ["u", "d"] * 2 + ["d"] * 3
+
+
+def test_history_stands_before_the_first_window_only(comfy, nodes, setup, hosted_model, motion, calls):
+    history = comfy.module("nodes.guidance").HistoryFrames.execute(
+        frames=2, chunk=6, images=torch.rand(3, 40, 40, 3), motion=motion.take([0, 1, 2])
+    )
+    guider, latents = setup(history=history.args[0])
+    run(nodes, hosted_model, guider, latents, steps=1)
+    assert calls == [(4, "p"), (4, "d")]
+
+
+def test_the_unguided_frames_reach_samplers_that_ask_for_them(comfy, nodes, setup, hosted_model):
+    fusion = comfy.module("nodes.guidance").SignalFusion.execute(
+        identity=3.0, motion=1.0, continuity=1.0, start=0.0, end=1.0
+    )
+    guider, latents = setup(guidance=fusion.args[0])
+    seen = []
+
+    def cfg_pp(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+        def keep(args: Any) -> torch.Tensor:
+            seen.append((args["denoised"], args["uncond_denoised"]))
+            return args["denoised"]
+
+        return model(x, sigmas[0].expand(len(x)), sampler_post_cfg_function=[keep])
+
+    run(nodes, hosted_model, guider, latents, sampler=cfg_pp)
+    ((fused, unguided),) = seen
+    assert not torch.allclose(fused, unguided)
+
+
+def test_a_preview_for_every_step_and_a_bar_that_never_goes_back(host, nodes, setup, hosted_model):
+    guider, latents = setup()
+
+    def looks_ahead(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+        for now, then in zip(sigmas[:-2], sigmas[1:-1], strict=True):
+            model(x, now.expand(len(x)))
+            model(x, then.expand(len(x)))
+            model(x, ((now + then) / 2).expand(len(x)))  # between two steps: still the former
+        return x
+
+    run(nodes, hosted_model, guider, latents, steps=3, sampler=looks_ahead)
+    told = [value for value, _, _ in host.progress]
+    assert told == sorted(told)
+    assert {total for _, total, _ in host.progress} == {3}
+    assert any(value % 1 for value in told)
+    assert len([preview for _, _, preview in host.progress if preview]) >= 3
+
+
+def test_cancel_stops_before_the_next_call_and_leaves_nothing(host, nodes, setup, hosted_model, calls, interrupted):
+    guider, latents = setup()
+
+    def cancelled(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+        model(x, sigmas[0].expand(len(x)))
+        host.cancelled = True
+        return model(x, sigmas[0].expand(len(x)))
+
+    with pytest.raises(interrupted):
+        run(nodes, hosted_model, guider, latents, sampler=cancelled)
+    assert len(calls) == 2
+    assert guider._run is None
+    assert not {"inner_model", "conds", "loaded_models"} & set(vars(guider))
+    host.cancelled = False
+    assert run(nodes, hosted_model, guider, latents).isfinite().all()
+
+
+def test_latents_of_another_length_are_refused(nodes, setup, hosted_model):
+    guider, _ = setup()
+    with pytest.raises(nodes.bridge.InputError, match="latent_image: 3 frames, the guider's motion has 7"):
+        run(nodes, hosted_model, guider, {"samples": torch.zeros(3, 48, 8, 8)})
+
+
+def test_motion_of_another_size_is_refused(comfy, nodes, hosted_model, reference):
+    small = comfy.module("model_core.types").MotionSignal("parsing_map", torch.zeros(2, 3, 16, 16))
+    with pytest.raises(nodes.bridge.InputError, match="motion: is 16x16, model tiny takes 32x32"):
+        nodes.PortraitGuider.execute(model=hosted_model, reference=reference, motion=small)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 20])
+def test_sigmas_fall_from_the_model_s_top_to_nothing(nodes, hosted_model, steps):
+    (sigmas,) = nodes.PortraitSigmas.execute(model=hosted_model, steps=steps, denoise=1.0).args
+    assert sigmas.shape == (steps + 1,)
+    assert (sigmas[:-1] > sigmas[1:]).all()
+    assert sigmas[-1] == 0
+    assert sigmas[0] == hosted_model.patcher.model.model_sampling.sigmas[-1]
+
+
+def test_denoise_walks_the_last_part_in_as_many_steps(nodes, hosted_model):
+    (whole,) = nodes.PortraitSigmas.execute(model=hosted_model, steps=10, denoise=1.0).args
+    (half,) = nodes.PortraitSigmas.execute(model=hosted_model, steps=5, denoise=0.5).args
+    assert torch.equal(half, whole[5:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "top"),
+    [("sample", "X0", 4096.0), ("v_prediction", "V_PREDICTION", 4096.0), ("flow", "CONST", 1.0)],
+)
+def test_every_prediction_type_has_its_sampling(comfy, kind, base, top):
+    native, config = comfy.module("nodes.bridge.native"), comfy.module("model_core.config")
+    sampling = native.make_model_sampling(config.ScheduleConfig(prediction_type=kind))
+    assert base in {parent.__name__ for parent in type(sampling).__mro__}
+    if kind == "flow":
+        assert sampling.timestep(torch.tensor(0.25)) == 250
+    else:
+        assert float(sampling.sigmas[-1]) == pytest.approx(top, rel=1e-3)
+
+
+def test_noise_levels_come_back_as_the_trained_steps(comfy):
+    native, config = comfy.module("nodes.bridge.native"), comfy.module("model_core.config")
+    sampling = native.make_model_sampling(config.ScheduleConfig())
+    steps = torch.tensor([0, 1, 400, 998, 999])
+    assert torch.allclose(sampling.timestep(sampling.sigmas[steps]), steps.float(), atol=1e-3)
+    between = (sampling.sigmas[400] + sampling.sigmas[401]) / 2
+    assert float(sampling.timestep(between)) == pytest.approx(400.5, abs=1e-3)
+
+
+def test_the_quick_preview_of_folded_latents_is_their_colour(comfy, hosted_model):
+    factors = torch.tensor(hosted_model.patcher.model.latent_format.latent_rgb_factors)
+    colour = torch.tensor([0.5, -0.25, 1.0]).reshape(1, 3, 1, 1).expand(1, 3, 32, 32)
+    latents = hosted_model.model.autoencoder.encode(colour)
+    assert torch.allclose(latents[0, :, 0, 0] @ factors, torch.tensor([0.5, -0.25, 1.0]), atol=1e-6)
+    kl = SimpleNamespace(
+        config=SimpleNamespace(autoencoder=SimpleNamespace(kind="kl")),
+        backbone=SimpleNamespace(latent_spec=SimpleNamespace(channels=4)),
+    )
+    latent_format = comfy.module("nodes.bridge.native")._latent_format(kl)
+    assert (latent_format.scale_factor, len(latent_format.latent_rgb_factors)) == (1.0, 4)
