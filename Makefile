@@ -16,7 +16,7 @@ READY := .venv/.ready
 PIP   := $(RUN) -m pip --disable-pip-version-check install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint screenshots bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
@@ -28,14 +28,18 @@ demo: $(READY) ## animate the bundled portrait with the bundled clip: output/dem
 		--driving model_core/assets/demo_driving.mp4 \
 		--output output/demo.mp4 --sheet output/demo.png
 
-# One thread in each of JOBS workers: tiny tensors gain nothing from more, and two cores stay busy.
+# One thread in each of JOBS workers: tiny tensors gain nothing from more, and two cores stay busy. A file stays with
+# one worker; all that needs a real ComfyUI (found as tests/live/comfyui_server.py says) shares one server.
 test: $(READY) ## run the whole test suite
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(READY) ## check style, imports, formatting and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy model_core
+
+screenshots: $(READY) ## run the workflows in a real ComfyUI and browser: docs/workflow_*.jpg, thumbnails
+	$(RUN) tests/live/screenshots.py $(ARGS)
 
 bench: $(READY) ## run the timed comparisons of benchmarks/
 	$(RUN) -m benchmarks $(ARGS)

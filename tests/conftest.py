@@ -15,6 +15,14 @@ from model_core.models import PortraitModel, build_model
 from model_core.types import FaceTrack
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under ``--dist loadgroup`` a file stays with one worker, and all live tests with the one that has the server."""
+    for item in items:
+        group = "live" if item.get_closest_marker("live") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> ModelConfig:
     """A whole model, as small as its parts allow."""
