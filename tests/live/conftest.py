@@ -6,17 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from canvas import launch_chromium
 from comfyui_server import Server, running_server
 
+from model_core.models import ASSETS
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("comfyui"), traps=True) as started:
+    flags = ("--extra-model-paths-config", str(_shelf(tmp_path_factory.mktemp("shelf"))))
+    with running_server(tmp_path_factory.mktemp("comfyui"), traps=True, flags=flags) as started:
         yield started
+
+
+def _shelf(folder: Path) -> Path:
+    """A folder of models outside of ComfyUI, and the extra_model_paths.yaml that names it."""
+    (folder / "from_the_shelf.safetensors").symlink_to(ASSETS / "vivid-avatars.safetensors")
+    named = folder / "extra_model_paths.yaml"
+    named.write_text(f"shelf:\n  portraits: {folder}\n", "utf-8")
+    return named
 
 
 @pytest.fixture(scope="session")

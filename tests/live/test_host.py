@@ -149,6 +149,12 @@ def agreement() -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def test_models_named_in_extra_model_paths_are_offered(server: Server) -> None:
+    node = json.loads(server.get("/object_info/VividPortraitsLoadPortraitModel"))["VividPortraitsLoadPortraitModel"]
+    options = node["input"]["required"]["model"][1]["options"]
+    assert options[0] == "vivid-avatars" and "from_the_shelf.safetensors" in options
+
+
 def test_euler_of_comfyui_gives_what_our_own_loop_gives(agreement):
     """Same sigmas, same noise; every prediction type, fused or not, with windows and history."""
     for name, case in agreement["cases"].items():
