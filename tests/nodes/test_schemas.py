@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ def sockets(schema: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def schemas(comfy) -> dict[str, Any]:
-    nodes = asyncio.run(asyncio.run(comfy.nodes.comfy_entrypoint()).get_node_list())
+    async def get_nodes() -> list[Any]:
+        return await (await comfy.nodes.comfy_entrypoint()).get_node_list()
+
+    # browser tests earlier in the same process leave an event loop running in this thread
+    with ThreadPoolExecutor(1) as own_thread:
+        nodes = own_thread.submit(asyncio.run, get_nodes()).result()
     return {node.define_schema().node_id: node.define_schema() for node in nodes}
 
 
