@@ -7,8 +7,9 @@ Shapes use these letters: F frames, C latent channels, H W image size, h w laten
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,23 @@ class Component(enum.IntEnum):
     LOWER_LIP = 9
     INNER_MOUTH = 10
     FACE = 11
+
+
+PALETTE: Mapping[Component, tuple[int, int, int]] = MappingProxyType(
+    {
+        Component.LEFT_BROW: (255, 128, 0),
+        Component.RIGHT_BROW: (255, 255, 0),
+        Component.LEFT_EYE: (0, 96, 255),
+        Component.RIGHT_EYE: (0, 160, 176),
+        Component.LEFT_IRIS: (255, 0, 255),
+        Component.RIGHT_IRIS: (255, 255, 255),
+        Component.NOSE: (0, 176, 0),
+        Component.UPPER_LIP: (255, 0, 0),
+        Component.LOWER_LIP: (255, 112, 160),
+        Component.INNER_MOUTH: (112, 0, 255),
+    }
+)
+"""RGB of each component in a parsing map. A trained model reads motion by these colours: never change them."""
 
 
 @dataclass(frozen=True)

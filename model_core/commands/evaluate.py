@@ -31,11 +31,12 @@ from ..evaluation.sheet import contact_sheet
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import save_image, to_uint8
 from ..models import PortraitModel, load_model
+from ..motion.alignment import Alignment, align
 from ..motion.components import RINGS
 from ..motion.parsing_map import parsing_map_signal
 from ..pipeline import decode, encode_reference, sample_clip
 from ..training.avatars import HELD_OUT_SEED, make_clip
-from ..types import Component, FaceTrack
+from ..types import Component, FaceTrack, MotionSignal
 from .settings import choose_device, sampling_from
 
 _MEASURED = sorted({int(i) for c, ring in RINGS.items() if c is not Component.FACE for i in ring})
@@ -50,7 +51,7 @@ class _Case:
         reference: (1, 3, H, W) in [-1, 1], the target's first frame.
         foreground: (1, 1, H, W).
         own: the reference's face.
-        driving: another identity's face performing the target's motion.
+        driving: another identity's face performing the reference's and then the target's motion, F + 1 frames.
         target: (F, 3, H, W), what has to come out.
     """
 
@@ -76,7 +77,7 @@ def _cases(count: int, frames: int, size: tuple[int, int]) -> Iterator[_Case]:
             reference=images[:1],
             foreground=torch.from_numpy(clip["foreground"][:1, None]).float() / 255,
             own=_track(clip["landmarks"][:1], size),
-            driving=_track(clip["driving_landmarks"][0, 1:], size),
+            driving=_track(clip["driving_landmarks"][0], size),
             target=images[1:],
         )
 
@@ -89,10 +90,16 @@ def _copy(case: _Case) -> Tensor:
     return case.reference.expand_as(case.target)
 
 
-def _by_model(model: PortraitModel, sampling: SamplingConfig) -> Method:
+def _motion(case: _Case, size: tuple[int, int], alignment: Alignment) -> MotionSignal:
+    """The driving motion as ``animate`` prepares it, without the frame that shows the reference's own motion."""
+    placed = align(case.driving, case.own, mode=alignment)
+    return parsing_map_signal(placed.take(range(1, len(placed))), size=size)
+
+
+def _by_model(model: PortraitModel, sampling: SamplingConfig, alignment: Alignment = "relative") -> Method:
     def run(case: _Case) -> Tensor:
         reference = encode_reference(model, case.reference, track=case.own, foreground=case.foreground, framing="full")
-        motion = parsing_map_signal(case.driving, size=model.config.size)
+        motion = _motion(case, model.config.size, alignment)
         return decode(model, sample_clip(model, reference, motion, sampling)).cpu()
 
     return run
@@ -108,6 +115,7 @@ def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel
     methods: dict[str, Method] = {
         "copy of the reference": _copy,
         model.config.name: _by_model(model, sampling),
+        "with absolute alignment": _by_model(model, sampling, "absolute"),
         "without cyclic overlap": _by_model(model, dataclasses.replace(sampling, cyclic=False, overlap=0)),
         "without history": _by_model(model, dataclasses.replace(sampling, history=0)),
     }
@@ -145,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
             if index == 0:
                 first.append((name, _some(made)))
         if index == 0:
-            maps = parsing_map_signal(case.driving, size=model.config.size).frames * 2 - 1
+            maps = _motion(case, model.config.size, "relative").frames * 2 - 1
             rows = [("driving map", _some(maps)), *first[1:], ("ground truth", _some(case.target))]
             save_image(contact_sheet(rows, reference=to_uint8(case.reference)[0]), output / "sheet.png")
     bar.close()

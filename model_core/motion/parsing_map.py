@@ -18,24 +18,8 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..types import NUM_LANDMARKS, Component, FaceTrack, MotionSignal
+from ..types import NUM_LANDMARKS, PALETTE, Component, FaceTrack, MotionSignal
 from .components import OTHER_SIDE, RINGS, visible_side
-
-PALETTE: Mapping[Component, tuple[int, int, int]] = MappingProxyType(
-    {
-        Component.LEFT_BROW: (255, 128, 0),
-        Component.RIGHT_BROW: (255, 255, 0),
-        Component.LEFT_EYE: (0, 96, 255),
-        Component.RIGHT_EYE: (0, 160, 176),
-        Component.LEFT_IRIS: (255, 0, 255),
-        Component.RIGHT_IRIS: (255, 255, 255),
-        Component.NOSE: (0, 176, 0),
-        Component.UPPER_LIP: (255, 0, 0),
-        Component.LOWER_LIP: (255, 112, 160),
-        Component.INNER_MOUTH: (112, 0, 255),
-    }
-)
-"""RGB of each component. A trained model reads motion by these colours: never change them."""
 
 _ORDER = (
     Component.NOSE,

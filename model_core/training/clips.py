@@ -6,6 +6,8 @@ A prepared clip is one ``.npz``:
     foreground         (T, H, W) uint8, 255 on the person
     landmarks          (T, 478, 3) float32, x, y, z in pixels
     driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
+    surface            (T, h, w, 3), layers (T, h, w), projections (T, 2, 2, 4), optional, all three: the true optical
+                       flow between any two frames, see correspondence.py
 
 The synthetic avatars are written in this form directly; real clips are brought into it by prepare.py.
 """
@@ -13,7 +15,7 @@ The synthetic avatars are written in this form directly; real clips are brought 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +27,11 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..files import atomic_path
+from ..motion.alignment import face_centre, face_size
 from ..motion.parsing_map import draw_parsing_map
-from ..motion.random_scaling import random_scaling
+from ..motion.random_scaling import GROUPS, random_scaling
 from .config import DataConfig
+from .correspondence import BACKGROUND, true_flow
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         landmarks             (N + F, 478, 2), the true face of the frames, x and y in [-1, 1] of the frame
         reference_landmarks   (478, 2), the same of the reference
         weights               (F, 2, H, W) in [0, 1]: person, and eyes, brows and mouth
+        flow                  (F, 2, h, w), the true flow from the frames to the reference, in half frames
+        flow_known            (F, 1, h, w), 1 where it is known
     """
 
     def __init__(self, config: DataConfig, *, seed: int, length: int, consecutive: bool) -> None:
@@ -98,6 +104,12 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         reference, frames = self._choose(rng, len(clip["images"]), file.path)
         driving = self._driving(rng, clip)
         size = clip["images"].shape[1:3]
+        portrait, drivers = clip["landmarks"][reference], driving[frames]
+        if driving is not clip["landmarks"] and rng.random() < self.config.relative:
+            drivers = _brought_to(portrait, drivers, rest=driving[reference])
+        if rng.random() < self.config.detector_jitter:
+            faces = detector_jitter(np.concatenate([portrait[None], drivers]), rng)
+            portrait, drivers = faces[0], faces[1:]
         images = _to_float(clip["images"][[reference, *frames]])
         if rng.random() < self.config.colour_augment:
             images = random_colours(images, rng)
@@ -105,12 +117,13 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         return {
             "reference": images[0],
             "reference_foreground": torch.from_numpy(clip["foreground"][reference, None]).float() / 255,
-            "reference_motion": _map(clip["landmarks"][reference], size),
+            "reference_motion": parsing_map(portrait, size),
             "frames": images[1:],
-            "motion": torch.stack([_map(marks, size) for marks in self._scale(rng, driving[frames])]),
+            "motion": torch.stack([parsing_map(marks, size) for marks in self._scale(rng, drivers)]),
             "reference_landmarks": _places(clip["landmarks"][reference], size),
             "landmarks": _places(clip["landmarks"][frames], size),
             "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
+            **_flow(clip, reference, frames[history:]),
         }
 
     def _choose(self, rng: Generator, total: int, path: Path) -> tuple[int, list[int]]:
@@ -141,7 +154,8 @@ def _to_float(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
-def _map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
+def parsing_map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """The parsing map of one face, (3, H, W) in [0, 1]."""
     picture = draw_parsing_map(landmarks, source_size=size, size=size)
     return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).contiguous().float() / 255
 
@@ -152,10 +166,50 @@ def _places(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(landmarks[..., :2] / extent * 2 - 1).float()
 
 
+def _brought_to(portrait: np.ndarray, driving: np.ndarray, *, rest: np.ndarray) -> np.ndarray:
+    """Relative alignment (motion/alignment.py): the driver at rest gets the portrait's place and size."""
+    scale = face_size(portrait.astype(np.float64)) / face_size(rest.astype(np.float64))
+    moved = face_centre(portrait) + (driving - face_centre(rest)) * scale
+    return np.asarray(moved, driving.dtype)
+
+
+def detector_jitter(landmarks: np.ndarray, rng: Generator) -> np.ndarray:
+    """The same landmarks as another detector would place them: every component by its own shift and stretch.
+
+    Detectors disagree about where a brow or a nose ends, but each does so alike in every frame. Keeps a model
+    trained on exact landmarks from leaning on their exact shapes.
+
+    Args:
+        landmarks: (N, 478, 3), portrait and driving frames alike.
+    Returns:
+        a new array of the same shape and dtype.
+    """
+    made = landmarks.copy()
+    extent = face_size(landmarks[0].astype(np.float64))
+    for outline, members in GROUPS:
+        centre = landmarks[:, outline, :2].mean(axis=1, keepdims=True)
+        stretch = rng.normal(1, 0.08, size=2)
+        shift = rng.normal(0, 0.035, size=2) * extent
+        made[:, members, :2] = centre + (landmarks[:, members, :2] - centre) * stretch + shift
+    return made
+
+
+def _flow(clip: dict[str, np.ndarray], reference: int, frames: Sequence[int]) -> dict[str, Tensor]:
+    """The true flow where the clip has one, else nothing known."""
+    if "surface" not in clip:
+        height, width = (side // 2 for side in clip["images"].shape[1:3])
+        nothing = torch.zeros(len(frames), 3, height, width)
+        return {"flow": nothing[:, :2], "flow_known": nothing[:, 2:]}
+    surface, layers, shown = clip["surface"], clip["layers"], clip["projections"]
+    flows = [true_flow(surface[t], layers[t], shown[t], shown[reference]) for t in frames]
+    known = layers[list(frames), None] != BACKGROUND
+    return {"flow": torch.from_numpy(np.stack(flows)), "flow_known": torch.from_numpy(known).float()}
+
+
 def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:
     """Where the loss dwells: the person, and a margin around the components that move."""
     person = torch.from_numpy(clip["foreground"][frame]).float() / 255
-    drawn = _map(clip["landmarks"][frame], clip["images"].shape[1:3]).amax(0) > 0
+    drawn = parsing_map(clip["landmarks"][frame], clip["images"].shape[1:3]).amax(0) > 0
     grown = torch.nn.functional.max_pool2d(drawn.float()[None], 5, stride=1, padding=2)[0]
     return torch.stack([person, grown])
 

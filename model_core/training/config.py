@@ -23,6 +23,10 @@ class DataConfig:
         frames: target frames per sample: independent ones in stage 1, consecutive ones in stage 2.
         history: clean frames before them, stage 2 only.
         cross_identity: probability that another identity performing the same motion drives.
+        relative: probability that such a driver is first brought to the portrait's place and size, as relative
+            alignment does; the frame of the reference is the rest.
+        detector_jitter: probability that components are shifted and stretched, alike in portrait and driver, as
+            if by another landmark detector.
         random_scaling: VividPortraits' scaling of the components (0.8-1.2) and the face (0.7-1.3).
         colour_augment: probability of a random colour transform of the whole clip.
         limit: use the first so many clips only; 0 uses all.
@@ -32,6 +36,8 @@ class DataConfig:
     frames: int = 2
     history: int = 0
     cross_identity: float = 0.5
+    relative: float = 0.5
+    detector_jitter: float = 0.3
     random_scaling: bool = True
     colour_augment: float = 0.7
     limit: int = 0
@@ -72,7 +78,8 @@ class ConditionConfig:
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
         own_estimate: probability of a step whose noisy latents are made from the model's own estimate out of pure
             noise instead of the truth, so that it learns to correct itself between sampling steps.
-        flow_weight: of the error of the reference warp at the landmarks, for models that have one.
+        flow_weight: of the reference warp's error at the landmarks and, where it is known, of its whole flow, for
+            models that have one.
     """
 
     unconditional: float = 0.05
@@ -90,9 +97,11 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        stage: 1 trains everything but the temporal layers, on independent frames; 2 the temporal layers only.
+        stage: 1 trains everything but the temporal layers, on independent frames; 2 the temporal layers only;
+            0 comes before them: the reference warp alone, for models that have one, quick as no denoiser runs.
         output: folder of checkpoints, logs and sample sheets.
         init_from: a model file to start from, e.g. stage 1's export.
+        coarse_steps: stage 0 only: steps of the warp's coarse motion alone, on moments, before the first step.
         save_every, log_every, sheet_every: in steps.
         compile: torch.compile the training step.
     """
@@ -101,10 +110,11 @@ class TrainConfig:
     data: DataConfig
     optim: OptimConfig
     condition: ConditionConfig = field(default_factory=ConditionConfig)
-    stage: Literal[1, 2] = 1
+    stage: Literal[0, 1, 2] = 1
     output: str = "runs/train"
     init_from: str | None = None
     seed: int = 0
+    coarse_steps: int = 0
     save_every: int = 500
     log_every: int = 10
     sheet_every: int = 500

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
 from ..backbones.unet import UNetBackbone, UNetConditioning
-from ..backbones.unet.warp import landmark_flow_error
+from ..backbones.unet.warp import Flow, dense_flow_error, landmark_flow_error
 from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target
 from ..types import Branch, ReferenceInputs
 from .config import ConditionConfig
@@ -54,7 +54,7 @@ class TrainingStep(nn.Module):
         backbone: the networks that train.
         autoencoder: frozen.
         scheduler: the same noise schedule that sampling uses.
-        temporal: stage 2 runs the temporal layers.
+        stage: see ``TrainConfig``; stage 2 runs the temporal layers, stage 0 no denoiser at all.
         num_history: history frames at the front of every sample.
     """
 
@@ -65,7 +65,7 @@ class TrainingStep(nn.Module):
         scheduler: SchedulerMixin,
         condition: ConditionConfig,
         *,
-        temporal: bool,
+        stage: int,
         num_history: int,
     ) -> None:
         super().__init__()
@@ -74,7 +74,8 @@ class TrainingStep(nn.Module):
         self.autoencoder.requires_grad_(False)
         self.scheduler = scheduler
         self.condition = condition
-        self.temporal = temporal
+        self.stage = stage
+        self.temporal = stage == 2
         self.num_history = num_history
 
     def forward(self, batch: dict[str, Tensor], plan: StepPlan) -> Tensor:
@@ -83,6 +84,8 @@ class TrainingStep(nn.Module):
         Args:
             batch: stacked items of ``ClipDataset``.
         """
+        if self.stage == 0:
+            return self._warp_loss(batch)
         clean = self._encode(batch["frames"])
         history, target = clean[:, : self.num_history], clean[:, self.num_history :]
         noise, timesteps = self._noise(target, plan)
@@ -103,10 +106,23 @@ class TrainingStep(nn.Module):
         loss = (error * self._weights(batch["weights"], error)).mean()
         if conditioning.flow is None:
             return loss
+        return loss + self._flow_loss(batch, conditioning.flow)
+
+    def _warp_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Error of the moved portrait itself, and of how it was moved."""
+        warp = self.backbone.reference_warp
+        assert warp is not None
+        inputs = self._reference(batch)
+        source = warp.source(inputs, batch["reference_motion"])
+        flow = warp(source, batch["motion"])
+        moved = warp.move(inputs.latents, source, flow)
+        error = (moved.float() - self._encode(batch["frames"])).square()
+        return (error * self._weights(batch["weights"], error)).mean() + self._flow_loss(batch, flow)
+
+    def _flow_loss(self, batch: dict[str, Tensor], flow: Flow) -> Tensor:
         places = batch["landmarks"][:, self.num_history :]
-        return loss + self.condition.flow_weight * landmark_flow_error(
-            conditioning.flow, places, batch["reference_landmarks"]
-        )
+        marks = landmark_flow_error(flow, places, batch["reference_landmarks"])
+        return self.condition.flow_weight * (marks + dense_flow_error(flow, batch["flow"], batch["flow_known"]))
 
     def _own_estimate(self, noise: Tensor, conditioning: UNetConditioning, plan: StepPlan) -> Tensor:
         """What the first sampling step would make of pure noise, without gradients."""

@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import make_scheduler
 from ..weights.load import load_strict
-from .clips import ClipDataset
+from .clips import ClipDataset, list_clips
+from .coarse import coarse_data, fit_coarse
 from .config import TrainConfig
 from .sheets import write_sheet
 from .step import TrainingStep, plan_step
@@ -52,17 +54,32 @@ def _initial_model(config: TrainConfig) -> PortraitModel:
 
 
 def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
-    """Stage 1: everything but the temporal layers. Stage 2: the temporal layers alone (VividPortraits)."""
-    temporal = model.backbone.denoiser.motion
+    """Stage 0: the reference warp. 1: everything but the temporal layers. 2: these alone (VividPortraits)."""
+    backbone = model.backbone
+    temporal, warp = backbone.denoiser.motion, backbone.reference_warp
     assert temporal is not None
+    if stage == 0 and warp is None:
+        raise InputError("stage: 0 trains the reference warp, and this model has none; set reference_warp")
     moving = {id(p) for p in temporal.parameters()}
+    warping = set() if warp is None else {id(p) for p in warp.parameters()}
     chosen = []
-    for parameter in model.backbone.parameters():
-        wanted = (id(parameter) in moving) == (stage == 2)
+    for parameter in backbone.parameters():
+        own_stage = 2 if id(parameter) in moving else 0 if id(parameter) in warping else 1
+        wanted = own_stage == stage or (stage, own_stage) == (1, 0)
         parameter.requires_grad_(wanted)
         if wanted:
             chosen.append(parameter)
     return chosen
+
+
+def _fit_coarse(model: PortraitModel, config: TrainConfig) -> None:
+    """A minute's work, so a run that is killed in it begins anew; every process does the same."""
+    warp = model.backbone.reference_warp
+    if warp is None:
+        return
+    data = coarse_data(list_clips(config.data.folder, limit=config.data.limit), seed=config.seed)
+    error = fit_coarse(warp.coarse, data, steps=config.coarse_steps, seed=config.seed, relative=config.data.relative)
+    _log.info("coarse motion: mean error %.4f half frames", error)
 
 
 class Log:
@@ -116,6 +133,8 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.model = _initial_model(config)
+        if config.stage == 0 and config.coarse_steps and not self._states():
+            _fit_coarse(self.model, config)
         parameters = _trainable(self.model, config.stage)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
         self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)
@@ -125,7 +144,7 @@ class Run:
             self.model.autoencoder,
             make_scheduler(config.model.schedule, "ddim"),
             config.condition,
-            temporal=config.stage == 2,
+            stage=config.stage,
             num_history=config.data.history if config.stage == 2 else 0,
         )
         if config.compile:

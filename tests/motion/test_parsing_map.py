@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from model_core.motion.components import RINGS
-from model_core.motion.parsing_map import PALETTE, draw_parsing_map, label_map, parsing_map_signal
-from model_core.types import Component, FaceTrack
+from model_core.motion.parsing_map import draw_parsing_map, label_map, parsing_map_signal
+from model_core.types import PALETTE, Component, FaceTrack
 
 FRAME = (256, 256)
 

@@ -101,7 +101,7 @@ class UNetBackbone(nn.Module):
         warped, flow = None, None
         if self.reference_warp is not None and reference.warp_source is not None:
             flow = self.reference_warp(reference.warp_source, motion)
-            warped = self.reference_warp.move(reference.latents, flow)
+            warped = self.reference_warp.move(reference.latents, reference.warp_source, flow)
         history_pose = None if history_motion is None else self._pose(history_motion)
         return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, warped, flow)
 

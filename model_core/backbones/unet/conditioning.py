@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .attention import KeysAndValues
-from .warp import Flow
+from .warp import Flow, WarpSource
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Reference:
         keys_and_values: per self-attention layer, projected by the denoiser.
         prompt: (B, tokens, D), the denoiser's cross-attention tokens (the background's embedding).
         latents: (B, C, h, w), for models whose first convolution sees them.
-        warp_source: (B, 7, 2h, 2w), for models that warp the reference; else None.
+        warp_source: for models that warp the reference; else None.
     """
 
     keys_and_values: KeysAndValues
     prompt: Tensor
     latents: Tensor
-    warp_source: Tensor | None = None
+    warp_source: WarpSource | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""Reference warp: a coarse guess of every frame, made by moving the portrait's own pixels.
+"""Reference warp: a first guess of every frame, made by moving the portrait's own pixels over its own background.
 
 A narrow denoiser spends most of its capacity on carrying the portrait to where the head has gone. This optional
-network reads off the two motion signals, the portrait's and the driving frame's, where each place of the frame
-lies in the portrait, and hands the moved portrait to the denoiser's first convolution. It runs once per
-clip; the denoiser then draws what moving pixels cannot: expressions, gaze, what was hidden.
-Neither paper has it: full-width models carry the portrait by reference attention alone.
+part reads off the two motion signals, the portrait's and the driving frame's, where each place of the frame
+lies in the portrait. Components' moments give the coarse motion of head and body, a small convolutional network
+refines it, and the moved person is laid over the portrait's background, filled in where the person stood. It
+runs once per clip; the denoiser then draws what moving pixels cannot: expressions, gaze, light, what was hidden.
+Neither paper has it: full-width models carry the portrait by reference attention alone. Keypoints, coarse and
+dense motion in this order are the idea of first-order motion models; here the keypoints are exact.
 """
 
 from __future__ import annotations
@@ -16,9 +18,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...types import ReferenceInputs
+from .background import background_plate
 from .config import UNetConfig
+from .moments import COMPONENTS, FEATURES, component_moments, face_frame
 
-_WIDTHS = (24, 48, 64, 96)
+_WIDTHS = (32, 48, 64)
+_HIDDEN = 192
+_HEAD_TERMS, _BODY_TERMS = 10, 3
+_REACH = 3.0  # face sizes from the face's centre, beyond which the head's motion no longer changes
+_PERSON_LOGIT = 6.0
+
+
+@dataclass(frozen=True)
+class WarpSource:
+    """What the warp keeps of the portrait.
+
+    Attributes:
+        pictures: (B, 7, 2h, 2w): image, foreground and motion signal.
+        moments: (B, 10, 6) of the motion signal.
+        person: (B, 1, H', W') foreground at the size of the pixels that move.
+        background: (B, c, H', W'), those pixels without the person.
+    """
+
+    pictures: Tensor
+    moments: Tensor
+    person: Tensor
+    background: Tensor
 
 
 @dataclass(frozen=True)
@@ -26,16 +51,67 @@ class Flow:
     """Where the places of a frame lie in the reference.
 
     Attributes:
-        offset: (B, F, 2, h, w), x and y to add to a place's own position, in half frames.
-        blend: (B, F, 1, h, w) in (0, 1); 1 takes the moved portrait, 0 the portrait as it stands.
+        offset: (B, F, 2, h, w) float32, x and y to add to a place's own position, in half frames.
+        person: (B, F, 1, h, w) float32, correction of where the moved person covers the background, as a logit.
     """
 
     offset: Tensor
-    blend: Tensor
+    person: Tensor
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU())
+
+
+class CoarseMotion(nn.Module):
+    """From two faces' moments to the smooth motion of head and body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = 3 * len(COMPONENTS) * FEATURES + 6
+        self.enter = nn.Linear(inputs, _HIDDEN)
+        self.middle = nn.Linear(_HIDDEN, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, 2 * (_HEAD_TERMS + _BODY_TERMS))
+        nn.init.zeros_(self.out.weight)  # a fresh warp leaves the portrait where it is
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, reference: Tensor, driving: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets of head and body at places of the driving frame.
+
+        Always in float32: a component's place has to be known to a fraction of a pixel.
+
+        Args:
+            reference, driving: moments (N, 10, 6) of both faces.
+            places: (N or 1, P, 2), x and y in [-1, 1] of the frame.
+        Returns:
+            two of (N, P, 2), in half frames.
+        """
+        with torch.autocast(driving.device.type, enabled=False):
+            reference, driving = reference.float(), driving.float()
+            centre, extent = face_frame(driving)
+            terms = self._terms((places - centre[:, None]) / (2 * extent[:, None]))
+            coefficients = self._coefficients(reference, driving, torch.cat([centre, extent], dim=1))
+            head, body = coefficients.split([_HEAD_TERMS, _BODY_TERMS], dim=1)
+            return terms @ head, terms[..., :_BODY_TERMS] @ body
+
+    def _coefficients(self, reference: Tensor, driving: Tensor, face: Tensor) -> Tensor:
+        """(N, terms, 2) of the polynomials, from what both faces show and how they differ."""
+        seen_in_both = driving[..., :1] * reference[..., :1] > 0
+        parts = [reference, driving, (driving - reference) * seen_in_both]
+        scale = torch.tensor([1, 3, 3, 100, 100, 100], device=driving.device)  # all about as large as 1
+        faces = torch.cat([face, *face_frame(reference)], dim=1) * 3
+        hidden = torch.cat([*((part * scale).flatten(1) for part in parts), faces], dim=1)
+        for layer in (self.enter, self.middle):
+            hidden = F.silu(_linear(layer, hidden))
+        return 0.1 * _linear(self.out, hidden).unflatten(1, (-1, 2))
+
+    def _terms(self, places: Tensor) -> Tensor:
+        """Polynomials up to the third degree of places in face sizes, levelling off at ``_REACH``; (N, P, terms)."""
+        u, v = (_REACH * torch.tanh(places / _REACH)).unbind(-1)
+        linear = [torch.ones_like(u), u, v]
+        square = [u * u / 3, u * v / 3, v * v / 3]
+        cubic = [u * u * u / 9, u * u * v / 9, u * v * v / 9, v * v * v / 9]
+        return torch.stack([*linear, *square, *cubic], dim=-1)
 
 
 class ReferenceWarp(nn.Module):
@@ -45,32 +121,70 @@ class ReferenceWarp(nn.Module):
         super().__init__()
         self.fold = config.latent_fold
         self.stride = config.latent_stride
-        first, second, third, last = _WIDTHS
-        self.enter = _conv(10, first)
-        self.down = nn.ModuleList([_conv(first, second, 2), _conv(second, third, 2), _conv(third, last, 2)])
-        self.middle = nn.Sequential(_conv(last, last), _conv(last, last))
-        self.up = nn.ModuleList([_conv(last + third, third), _conv(third + second, second)])
-        self.out = nn.Conv2d(second, 3, 3, padding=1)
-        nn.init.zeros_(self.out.weight)  # a fresh warp leaves the portrait where it is
-        if self.out.bias is not None:
-            nn.init.zeros_(self.out.bias)
+        first, second, third = _WIDTHS
+        self.coarse = CoarseMotion()
+        self.enter = _conv(7 + 3 + 2 * 7 + 4, first, 2)
+        self.down = nn.ModuleList([_conv(first, second, 2), _conv(second, third, 2)])
+        self.middle = nn.Sequential(_conv(third, third), _conv(third, third))
+        self.up = nn.ModuleList([_conv(third + second, second), _conv(second + first, first)])
+        self.out = nn.Conv2d(first, 4, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def source(self, inputs: ReferenceInputs, motion: Tensor) -> Tensor:
-        """What the warp needs of the reference: (B, 7, 2h, 2w) of image, foreground and motion signal."""
+    def source(self, inputs: ReferenceInputs, motion: Tensor) -> WarpSource:
+        """What the warp needs of the reference, once per portrait; ``motion`` is the portrait's own signal."""
         foreground = torch.ones_like(motion[:, :1]) if inputs.foreground is None else inputs.foreground
-        return self._shrink(torch.cat([inputs.image, foreground, motion], dim=1))
+        pixels = self._unfold(inputs.latents)
+        person = F.interpolate(foreground.float(), pixels.shape[-2:], mode="bilinear", antialias=True)
+        return WarpSource(
+            pictures=self._shrink(torch.cat([inputs.image, foreground, motion], dim=1)),
+            moments=component_moments(motion),
+            person=person,
+            background=background_plate(pixels, person),
+        )
 
-    def forward(self, source: Tensor, motion: Tensor) -> Flow:
+    def forward(self, source: WarpSource, motion: Tensor) -> Flow:
         """Predict the flow of every frame.
 
         Args:
-            source: from ``source``.
             motion: (B, F, 3, H, W) in [0, 1].
         """
         batch, frames = motion.shape[:2]
-        beside = source[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
-        hidden = self.enter(torch.cat([beside, self._shrink(motion.flatten(0, 1))], dim=1))
-        skips = []
+        flat = motion.flatten(0, 1)
+        pictures = source.pictures.repeat_interleave(frames, 0)
+        size = (pictures.shape[-2], pictures.shape[-1])
+        moments = component_moments(flat)
+        places = _own_positions(size, moments)
+        coarse = self.coarse(source.moments.repeat_interleave(frames, 0), moments, places.flatten(1, 2))
+        head, body = (offset.unflatten(1, size).permute(0, 3, 1, 2) for offset in coarse)
+        by_head, by_body = (_sample(pictures, places + offset.permute(0, 2, 3, 1)) for offset in (head, body))
+        seen = [pictures, self._shrink(flat), by_head, by_body, head.to(pictures), body.to(pictures)]
+        out = self._refine(torch.cat(seen, dim=1)).float()
+        share = torch.sigmoid(out[:, 2:3] - 2)  # of the body's motion
+        head, body = (F.avg_pool2d(part, 2) for part in (head, body))
+        offset = torch.lerp(head, body, share) + 0.1 * out[:, :2]
+        return Flow(offset.unflatten(0, (batch, frames)), out[:, 3:].unflatten(0, (batch, frames)))
+
+    def move(self, latents: Tensor, source: WarpSource, flow: Flow) -> Tensor:
+        """The moved person over its background: latents (B, C, h, w) to (B, F, C, h, w)."""
+        batch, frames = flow.offset.shape[:2]
+        pixels = torch.cat([self._unfold(latents).float(), source.person.float()], dim=1)
+        size = (pixels.shape[-2], pixels.shape[-1])
+        offset, logit = (
+            F.interpolate(part.flatten(0, 1), size, mode="bilinear", align_corners=False)
+            for part in (flow.offset, flow.person)
+        )
+        still = pixels.repeat_interleave(frames, 0)
+        moved = _sample(still, _own_positions(size, still) + offset.permute(0, 2, 3, 1))
+        covers = torch.sigmoid(logit + _PERSON_LOGIT * (2 * moved[:, -1:] - 1))
+        background = source.background.float().repeat_interleave(frames, 0)
+        mixed = torch.lerp(background, moved[:, :-1], covers)
+        folded = F.pixel_unshuffle(mixed, self.fold) if self.fold > 1 else mixed
+        return folded.unflatten(0, (batch, frames)).to(latents.dtype)
+
+    def _refine(self, hidden: Tensor) -> Tensor:
+        hidden = self.enter(hidden)
+        skips = [hidden]
         for layer in self.down:
             hidden = layer(hidden)
             skips.append(hidden)
@@ -79,22 +193,10 @@ class ReferenceWarp(nn.Module):
             skip = skips.pop()
             hidden = F.interpolate(hidden, skip.shape[-2:], mode="bilinear", align_corners=False)
             hidden = layer(torch.cat([hidden, skip], dim=1))
-        out = self.out(hidden).float().unflatten(0, (batch, frames))
-        return Flow(out[:, :, :2], torch.sigmoid(out[:, :, 2:] + 2))
+        return torch.as_tensor(self.out(hidden))
 
-    def move(self, latents: Tensor, flow: Flow) -> Tensor:
-        """The moved portrait: latents (B, C, h, w) to (B, F, C, h, w)."""
-        batch, frames = flow.offset.shape[:2]
-        pixels = F.pixel_shuffle(latents.float(), self.fold) if self.fold > 1 else latents.float()
-        size = pixels.shape[-2:]
-        still = pixels[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
-        offset = F.interpolate(flow.offset.flatten(0, 1), size, mode="bilinear", align_corners=False)
-        blend = F.interpolate(flow.blend.flatten(0, 1), size, mode="bilinear", align_corners=False)
-        grid = _own_positions(size, still) + offset.permute(0, 2, 3, 1)
-        moved = F.grid_sample(still, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        mixed = still + blend * (moved - still)
-        folded = F.pixel_unshuffle(mixed, self.fold) if self.fold > 1 else mixed
-        return folded.unflatten(0, (batch, frames)).to(latents.dtype)
+    def _unfold(self, latents: Tensor) -> Tensor:
+        return F.pixel_shuffle(latents, self.fold) if self.fold > 1 else latents
 
     def _shrink(self, images: Tensor) -> Tensor:
         """To twice the latents' size: the flow is smooth, so more is not needed."""
@@ -102,7 +204,15 @@ class ReferenceWarp(nn.Module):
         return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _own_positions(size: torch.Size, like: Tensor) -> Tensor:
+def _linear(layer: nn.Linear, values: Tensor) -> Tensor:
+    return F.linear(values, layer.weight.float(), layer.bias.float())
+
+
+def _sample(images: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(images.float(), grid.float(), padding_mode="border", align_corners=False).to(images.dtype)
+
+
+def _own_positions(size: tuple[int, int], like: Tensor) -> Tensor:
     """(1, H, W, 2): x and y of every pixel's centre in [-1, 1]."""
     height, width = size
     y = (torch.arange(height, device=like.device, dtype=like.dtype) * 2 + 1) / height - 1
@@ -121,3 +231,17 @@ def landmark_flow_error(flow: Flow, target: Tensor, reference: Tensor) -> Tensor
     found = F.grid_sample(offset, target.flatten(0, 1)[:, :, None], padding_mode="border", align_corners=False)
     found = found[..., 0].transpose(1, 2).unflatten(0, target.shape[:2])
     return F.smooth_l1_loss(found, reference[:, None] - target, beta=0.02)
+
+
+def dense_flow_error(flow: Flow, target: Tensor, known: Tensor) -> Tensor:
+    """Error of the flow where the true one is known; a scalar, for training.
+
+    Args:
+        target: (B, F, 2, h', w'), the true offsets, in half frames.
+        known: (B, F, 1, h', w') in [0, 1].
+    """
+    size = target.shape[-2:]
+    offset = F.interpolate(flow.offset.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    error = F.smooth_l1_loss(offset, target.flatten(0, 1), beta=0.02, reduction="none").sum(1, keepdim=True)
+    weight = known.flatten(0, 1)
+    return (error * weight).sum() / weight.sum().clamp(min=1)
