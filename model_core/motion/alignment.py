@@ -44,13 +44,16 @@ class Similarity:
     target: np.ndarray
     size: tuple[int, int]
 
+    def points(self, landmarks: np.ndarray) -> np.ndarray:
+        """Landmarks (..., 3) of the driving frames as they lie in the reference image, float32."""
+        return (self.target + (landmarks - self.source) * self.scale).astype(np.float32)
+
     def track(self, track: FaceTrack) -> FaceTrack:
         """The track in the reference image's pixels, without label maps (they are drawn on demand)."""
-        landmarks = self.target + (track.landmarks - self.source) * self.scale
         corners = self.target[:2] + (track.boxes.reshape(-1, 2, 2) - self.source[:2]) * self.scale
         return replace(
             track,
-            landmarks=landmarks.astype(np.float32),
+            landmarks=self.points(track.landmarks),
             boxes=corners.reshape(-1, 4).astype(np.float32),
             size=self.size,
             label_maps=None,
@@ -130,11 +133,23 @@ def placement(
     if mode != "relative":
         raise InputError(f"alignment: unknown mode {mode!r}; choose 'relative' or 'absolute'")
     rest = _resting_landmarks(driving, driving_rest_frame)
-    portrait = reference.landmarks[0].astype(np.float64)
+    return face_similarity(rest, reference.landmarks[0], size=reference.size)
+
+
+def face_similarity(rest: np.ndarray, portrait: np.ndarray, *, size: tuple[int, int]) -> Similarity:
+    """What gives the driver at rest the portrait's place and size: relative alignment.
+
+    Args:
+        rest, portrait: (478, 3) in pixels of their images.
+        size: (H, W) of the portrait's image.
+    Raises:
+        InputError: a face without extent.
+    """
+    rest, portrait = rest.astype(np.float64), portrait.astype(np.float64)
     extent, wanted = face_size(rest), face_size(portrait)
     if not (extent > 0 and wanted > 0):
         raise InputError("driving or reference: the face has no extent; analyse it again")
-    return Similarity(wanted / extent, face_centre(rest), face_centre(portrait), reference.size)
+    return Similarity(wanted / extent, face_centre(rest), face_centre(portrait), size)
 
 
 def face_size(landmarks: np.ndarray) -> float:

@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..files import atomic_path
-from ..motion.alignment import face_centre, face_size
+from ..motion.alignment import face_similarity, face_size
 from ..motion.parsing_map import draw_parsing_map
 from ..motion.random_scaling import GROUPS, random_scaling
 from .config import DataConfig
@@ -106,7 +106,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         size = clip["images"].shape[1:3]
         portrait, drivers = clip["landmarks"][reference], driving[frames]
         if driving is not clip["landmarks"] and rng.random() < self.config.relative:
-            drivers = _brought_to(portrait, drivers, rest=driving[reference])
+            drivers = face_similarity(driving[reference], portrait, size=size).points(drivers)
         if rng.random() < self.config.detector_jitter:
             faces = detector_jitter(np.concatenate([portrait[None], drivers]), rng)
             portrait, drivers = faces[0], faces[1:]
@@ -164,13 +164,6 @@ def _places(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
     """Landmarks in pixels to x and y in [-1, 1] of the frame."""
     extent = np.array([size[1], size[0]], np.float32)
     return torch.from_numpy(landmarks[..., :2] / extent * 2 - 1).float()
-
-
-def _brought_to(portrait: np.ndarray, driving: np.ndarray, *, rest: np.ndarray) -> np.ndarray:
-    """Relative alignment (motion/alignment.py): the driver at rest gets the portrait's place and size."""
-    scale = face_size(portrait.astype(np.float64)) / face_size(rest.astype(np.float64))
-    moved = face_centre(portrait) + (driving - face_centre(rest)) * scale
-    return np.asarray(moved, driving.dtype)
 
 
 def detector_jitter(landmarks: np.ndarray, rng: Generator) -> np.ndarray:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..backbones.unet.moments import COMPONENTS, component_moments
 from ..backbones.unet.warp import CoarseMotion
 from ..errors import InputError
-from ..motion.alignment import face_centre, face_size
+from ..motion.alignment import face_similarity
 from ..motion.random_scaling import COMPONENT_RANGE, FACE_RANGE
 from ..types import Component
 from .clips import ClipFile, parsing_map
@@ -85,11 +85,11 @@ def _read(clip: dict[str, np.ndarray], rng: Generator) -> tuple[np.ndarray, ...]
 
 def _similarity(driver: np.ndarray, portrait: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float]:
     """Relative alignment's, in half frames: ``place * scale + shift``."""
-    scale = face_size(portrait.astype(np.float64)) / face_size(driver.astype(np.float64))
+    placed = face_similarity(driver, portrait, size=size)
     extent = np.array([size[1], size[0]]) / 2
-    source, wanted = (face_centre(face)[:2] / extent - 1 for face in (driver, portrait))
-    shift = wanted - source * scale
-    return scale, float(shift[0]), float(shift[1])
+    source, wanted = (place[:2] / extent - 1 for place in (placed.source, placed.target))
+    shift = wanted - source * placed.scale
+    return placed.scale, float(shift[0]), float(shift[1])
 
 
 def _draw(rng: Generator, surface: np.ndarray, shown: np.ndarray) -> np.ndarray:
