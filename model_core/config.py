@@ -13,7 +13,8 @@ from .types import MotionKind, PredictionType
 class ScheduleConfig:
     """The noise schedule a model was trained with; SD1.5 values as defaults (VividPortraits preset).
 
-    ``prediction_type`` is any that diffusers knows; "flow" means flow matching.
+    ``prediction_type`` is any that diffusers knows; "flow" means flow matching. ``clean_end`` lets DDIM end at clean
+    latents whatever the number of steps; diffusers' own ends a little short of them where 1000 is no multiple of it.
     """
 
     num_train_timesteps: int = 1000
@@ -24,6 +25,7 @@ class ScheduleConfig:
     rescale_betas_zero_snr: bool = True
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
     flow_shift: float = 1.0
+    clean_end: bool = True
 
 
 SchedulerName = Literal["ddim", "euler", "dpmpp_2m", "lcm", "unipc"]
@@ -47,6 +49,8 @@ class SamplingConfig:
         history: finished frames given to the next chunk, >= 0.
         chunk: frames sampled, decoded and written at a time, >= window.
         cyclic: shift the windows by one frame after every step (VividPortraits); False keeps them in place.
+        blend: how overlapping predictions are averaged, see sampling/windows.py.
+        wrapped: AnimateAnyone's windows instead, which stay in place and wrap around (sampling/windows.py).
     """
 
     steps: int = 20
@@ -62,6 +66,8 @@ class SamplingConfig:
     history: int = 3
     chunk: int = 64
     cyclic: bool = True
+    blend: Literal["uniform", "linear", "gaussian"] = "uniform"
+    wrapped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

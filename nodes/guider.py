@@ -46,7 +46,7 @@ class PortraitGuider(io.ComfyNode):
         history: HistorySettings | None = None,
     ) -> io.NodeOutput:
         from ..model_core.sampling.guidance import SignalFusion
-        from ..model_core.sampling.windows import CyclicOverlap
+        from ..model_core.sampling.windows import make_windows
 
         check_fit(model, reference, motion)
         settings = sampling_settings(model, guidance, windows, history)
@@ -54,7 +54,7 @@ class PortraitGuider(io.ComfyNode):
             model,
             reference.reference,
             motion,
-            windows=CyclicOverlap(settings.window, settings.overlap, cyclic=settings.cyclic),
+            windows=make_windows(settings),
             guidance=SignalFusion(
                 identity=settings.identity,
                 motion=settings.motion,

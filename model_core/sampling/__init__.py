@@ -5,13 +5,15 @@ from .history import Chunk, carry_history, plan_chunks
 from .loop import sample
 from .noise import frame_noise, initial_noise
 from .schedule import add_noise, clean_from_prediction, make_scheduler, prediction_target
-from .windows import CyclicOverlap, Window, window_picture
+from .windows import CyclicOverlap, Window, Windows, WrappedWindows, make_windows, window_picture
 
 __all__ = [
     "Chunk",
     "CyclicOverlap",
     "SignalFusion",
     "Window",
+    "Windows",
+    "WrappedWindows",
     "add_noise",
     "carry_history",
     "clean_from_prediction",
@@ -19,6 +21,7 @@ __all__ = [
     "frame_noise",
     "initial_noise",
     "make_scheduler",
+    "make_windows",
     "plan_chunks",
     "prediction_target",
     "sample",

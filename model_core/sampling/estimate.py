@@ -8,7 +8,7 @@ from ..config import ModelConfig, SamplingConfig
 from ..types import LatentSpec
 from .guidance import SignalFusion
 from .history import plan_chunks
-from .windows import CyclicOverlap
+from .windows import make_windows
 
 # Live activations of one window, in tensors of the first level's size: SD1.5 on 16 frames of 512 x 512 in
 # float16, with diffusers' attention, peaks at about this many.
@@ -57,7 +57,7 @@ def plan_run(num_frames: int, sampling: SamplingConfig, *, history: int = 0) -> 
         sampling: as the pipeline takes it.
         history: finished frames given to the first chunk.
     """
-    windows = CyclicOverlap(sampling.window, sampling.overlap, cyclic=sampling.cyclic)
+    windows = make_windows(sampling)
     guidance = SignalFusion(
         identity=sampling.identity,
         motion=sampling.motion,
@@ -70,11 +70,11 @@ def plan_run(num_frames: int, sampling: SamplingConfig, *, history: int = 0) -> 
     for chunk in chunks:
         frames = len(chunk)
         for step in range(sampling.steps):
-            starts = windows.starts(step, frames)
-            passes += len(starts)
+            parts = windows.windows(step, frames)
+            passes += len(parts)
             calls += sum(
-                len(guidance.coefficients(step, sampling.steps, has_history=before > 0 and first == 0))
-                for first in starts
+                len(guidance.coefficients(step, sampling.steps, has_history=before > 0 and part.frames[0] == 0))
+                for part in parts
             )
         at_once = max(at_once, min(sampling.window, frames) + before)
         before = min(sampling.history, frames)

@@ -10,7 +10,7 @@ from ..backbones.base import Backbone, ConditioningT
 from ..types import StepEvent, StepObserver
 from .guidance import SignalFusion, combine
 from .schedule import advance, clean_from_prediction, start
-from .windows import CyclicOverlap, Window
+from .windows import Window, Windows
 
 
 # no_grad rather than inference_mode: an inference tensor could never take part in training afterwards.
@@ -22,7 +22,7 @@ def sample(
     *,
     scheduler: SchedulerMixin,
     steps: int,
-    windows: CyclicOverlap,
+    windows: Windows,
     guidance: SignalFusion,
     generator: torch.Generator | None = None,
     observer: StepObserver | None = None,

@@ -98,7 +98,8 @@ def _diffusion_scheduler(config: ScheduleConfig, name: SchedulerName) -> Schedul
         "timestep_spacing": config.timestep_spacing,
     }
     if name == "ddim":
-        return CleanEndDDIM(**shared, clip_sample=False, set_alpha_to_one=True)
+        solver = CleanEndDDIM if config.clean_end else DDIMScheduler
+        return solver(**shared, clip_sample=False, set_alpha_to_one=True)
     if name == "lcm":
         return LCMScheduler(**shared, original_inference_steps=LCM_STEPS, clip_sample=False, set_alpha_to_one=True)
     if name == "euler":

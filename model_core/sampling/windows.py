@@ -10,21 +10,24 @@ from ``length`` to almost ``2 * length`` frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from ..config import SamplingConfig
 from ..errors import InputError
 
-Blend = Literal["uniform", "linear"]
+Blend = Literal["uniform", "linear", "gaussian"]
+
+_GAUSSIAN_VARIANCE = 0.01  # of a window's length: FollowYourEmoji's
 
 
 @dataclass(frozen=True)
 class Window:
-    """Neighbouring frames that are denoised together.
+    """Frames that are denoised together.
 
     Attributes:
-        frames: indices into the clip, rising by one.
+        frames: indices into the clip, rising by one but for ``WrappedWindows``.
         weights: in (0, 1], one per frame; over the windows of a step the weights of a frame sum to 1.
     """
 
@@ -32,9 +35,18 @@ class Window:
     weights: tuple[float, ...]
 
     @property
-    def span(self) -> slice:
-        """``frames`` as a slice, so that taking them from a tensor copies nothing."""
-        return slice(self.frames[0], self.frames[-1] + 1)
+    def span(self) -> slice | list[int]:
+        """``frames`` as an index; a slice, which copies nothing, where they follow one another."""
+        first, last = self.frames[0], self.frames[-1]
+        if self.frames == tuple(range(first, last + 1)):
+            return slice(first, last + 1)
+        return list(self.frames)
+
+
+class Windows(Protocol):
+    """Which frames are denoised together at which step."""
+
+    def windows(self, step: int, num_frames: int) -> list[Window]: ...
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,9 @@ class CyclicOverlap:
         length: frames denoised together, >= 1; best what the model was trained with.
         overlap: frames that neighbouring windows share at least, 0 <= overlap < length.
         cyclic: move the windows right by one frame per step; False keeps them in place.
-        blend: how overlapping predictions are averaged: "uniform" (the paper) or "linear", which trusts the
-            middle of a window more than its ends.
+        blend: how overlapping predictions are averaged: "uniform" (the paper), or "linear" and "gaussian", which
+            trust the middle of a window more than its ends. Windows in place with the last, narrow one are
+            FollowYourEmoji's long videos: it averages the stepped latents, which for a linear step is the same.
     Raises:
         InputError: if the values do not fit together.
     Source: VividPortraits, cyclic overlap. Where the paper is silent: segments pushed against the clip's
@@ -105,11 +118,59 @@ class CyclicOverlap:
         if self.blend == "uniform":
             return np.ones(length)
         position = np.arange(length)
+        if self.blend == "gaussian":
+            return np.exp(-(((position - (length - 1) / 2) / length) ** 2) / (2 * _GAUSSIAN_VARIANCE))
         from_end = np.minimum(position, length - 1 - position) + 1
         return np.minimum(from_end / (self.overlap + 1), 1.0)
 
 
-def window_picture(windows: CyclicOverlap, num_frames: int, steps: int, *, cell: int = 12) -> np.ndarray:
+@dataclass(frozen=True)
+class WrappedWindows:
+    """AnimateDiff's "uniform" windows as AnimateAnyone runs them: the same at every step, the last wrapping around.
+
+    For results that have to equal those of that code. ``CyclicOverlap`` is better: these windows join the last frames
+    of a clip to its first ones, which only a loop wants; their seams stay at the same frames in every step; and a clip
+    a little longer than a window is computed almost twice.
+
+    Attributes:
+        length, overlap: as ``CyclicOverlap``.
+        dilations: at most so many window sets, of every frame, every 2nd, every 4th ...; AnimateAnyone uses 1.
+        averaged: False adds overlapping predictions instead of averaging them, as AnimateAnyone does when it runs
+            without guidance: a bug, which makes overlaps glow.
+    """
+
+    length: int
+    overlap: int
+    dilations: int = 1
+    averaged: bool = True
+
+    def __post_init__(self) -> None:
+        CyclicOverlap(self.length, self.overlap)  # the same limits
+
+    def windows(self, step: int, num_frames: int) -> list[Window]:
+        """See ``CyclicOverlap.windows``; a frame may stand twice in a dilated window."""
+        if num_frames <= self.length:
+            return [Window(tuple(range(num_frames)), (1.0,) * num_frames)]
+        sets = min(self.dilations, int(np.ceil(np.log2(num_frames / self.length))) + 1)
+        found = []
+        for pace in (2**power for power in range(sets)):
+            for first in range(0, num_frames, self.length * pace - self.overlap):
+                found.append(tuple((first + pace * place) % num_frames for place in range(self.length)))
+        count = np.zeros(num_frames)
+        for frames in found:
+            count[list(set(frames))] += 1
+        share = 1 / count if self.averaged else np.ones(num_frames)
+        return [Window(frames, tuple(share[list(frames)].tolist())) for frames in found]
+
+
+def make_windows(sampling: SamplingConfig) -> CyclicOverlap | WrappedWindows:
+    """The windows that a model's settings ask for."""
+    if sampling.wrapped:
+        return WrappedWindows(sampling.window, sampling.overlap)
+    return CyclicOverlap(sampling.window, sampling.overlap, cyclic=sampling.cyclic, blend=sampling.blend)
+
+
+def window_picture(windows: Windows, num_frames: int, steps: int, *, cell: int = 12) -> np.ndarray:
     """Draw where windows overlap: a row per step, a column per frame.
 
     Frames of one window are blue, frames that two share orange, frames of three or more red.
@@ -123,7 +184,7 @@ def window_picture(windows: CyclicOverlap, num_frames: int, steps: int, *, cell:
     shared = np.zeros((steps, num_frames), dtype=np.int64)
     for step in range(steps):
         for window in windows.windows(step, num_frames):
-            shared[step, window.span] += 1
+            shared[step, list(set(window.frames))] += 1
     picture = colours[shared.clip(max=3)].repeat(cell, axis=0).repeat(cell, axis=1)
     picture[cell - 1 :: cell] = colours[0]
     picture[:, cell - 1 :: cell] = colours[0]

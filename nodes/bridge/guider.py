@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...model_core.config import SamplingConfig
     from ...model_core.pipeline import PortraitReference
     from ...model_core.sampling.guidance import SignalFusion
-    from ...model_core.sampling.windows import CyclicOverlap
+    from ...model_core.sampling.windows import Windows
     from ...model_core.types import HistoryFrames, MotionSignal
 
 _SAME = 1e-5  # noise levels this close, relatively, are the same step
@@ -59,7 +59,7 @@ class PortraitGuider(CFGGuider):
         reference: PortraitReference,
         motion: MotionSignal,
         *,
-        windows: CyclicOverlap,
+        windows: Windows,
         guidance: SignalFusion,
         settings: SamplingConfig,
         history: Any = None,

@@ -40,7 +40,7 @@ def run_for_real(make_backbone, make_conditioning):
             backbone=Counting(),
             device="cpu",
             dtype=torch.float32,
-            config=SimpleNamespace(schedule=ScheduleConfig(prediction_type="sample")),
+            config=ModelConfig(name="counting", size=(12, 16), schedule=ScheduleConfig(prediction_type="sample")),
         )
         reference = PortraitReference(None, torch.zeros(1, 2, 3, 4), None)
         motion = MotionSignal("parsing_map", torch.zeros(frames, 3, 12, 16))

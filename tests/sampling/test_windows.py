@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_core.config import SamplingConfig
 from model_core.errors import InputError
-from model_core.sampling import CyclicOverlap, window_picture
+from model_core.sampling import CyclicOverlap, WrappedWindows, make_windows, window_picture
 
 
 @st.composite
@@ -19,7 +20,7 @@ def cases(draw: st.DrawFn) -> tuple[CyclicOverlap, int, int]:
         length,
         draw(st.integers(0, length - 1)),
         cyclic=draw(st.booleans()),
-        blend=draw(st.sampled_from(["uniform", "linear"])),
+        blend=draw(st.sampled_from(["uniform", "linear", "gaussian"])),
     )
     return windows, draw(st.integers(0, 60)), draw(st.integers(1, 90))
 
@@ -132,3 +133,37 @@ def test_picture_shows_overlaps() -> None:
     assert (picture[0, ::4] == [*[blue] * 4, *[orange] * 2, *[blue] * 4]).all()  # frames 0-5 and 4-9
     assert (picture[4, 4 * 1] == orange).all()  # step 1: frames 0-5, 1-6 and 4-9
     assert len({tuple(picture[4, 4 * frame].tolist()) for frame in (0, 1, 5)}) == 3
+
+
+@given(st.integers(2, 24), st.data(), st.integers(1, 90), st.integers(1, 3))
+@settings(max_examples=150, deadline=None)
+def test_wrapped_windows_cover_every_frame_once_in_sum(length: int, data, num_frames: int, dilations: int) -> None:
+    overlap = data.draw(st.integers(0, length - 1))
+    windows = WrappedWindows(length, overlap, dilations=dilations)
+    made = windows.windows(0, num_frames)
+    assert made == windows.windows(7, num_frames)  # they stay in place
+    blended = np.zeros(num_frames)
+    for window in made:
+        assert len(window.frames) == min(length, num_frames)
+        blended[window.span] += window.weights  # as the loop does it: a frame that stands twice counts once
+    np.testing.assert_allclose(blended, 1, atol=1e-12)
+
+
+def test_added_windows_count_every_overlap() -> None:
+    windows = WrappedWindows(8, 2, averaged=False).windows(0, 12)
+    assert [window.frames[0] for window in windows] == [0, 6]
+    assert {weight for window in windows for weight in window.weights} == {1.0}
+
+
+def test_gaussian_weights_trust_the_middle() -> None:
+    one, other = CyclicOverlap(8, 4, cyclic=False, blend="gaussian").windows(0, 12)
+    shared = np.array(one.weights[4:]), np.array(other.weights[:4])
+    assert (np.diff(shared[0]) < 0).all() and (np.diff(shared[1]) > 0).all()
+    ratio = np.exp((3.5**2 - 0.5**2) / 64 / 0.02)  # of a window's end and the neighbour's place beside its middle
+    assert shared[0][0] / shared[1][0] == pytest.approx(ratio)
+
+
+def test_settings_choose_the_windows() -> None:
+    config = SamplingConfig(window=8, overlap=3, blend="linear", cyclic=False)
+    assert make_windows(config) == CyclicOverlap(8, 3, cyclic=False, blend="linear")
+    assert make_windows(SamplingConfig(window=8, overlap=3, wrapped=True)) == WrappedWindows(8, 3)
