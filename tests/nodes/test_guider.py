@@ -35,13 +35,13 @@ def motion(comfy):
 def calls(hosted_model, monkeypatch):
     """Every network call: frames and branch."""
     made = []
-    plain = hosted_model.model.backbone.predict_branch
+    plain = hosted_model.model.backbone.predict
 
-    def counted(latents: Any, timestep: Any, conditioning: Any, branch: Any, **options: Any) -> Any:
-        made.append((latents.shape[1], branch.value))
-        return plain(latents, timestep, conditioning, branch, **options)
+    def counted(latents: Any, timestep: Any, conditioning: Any, branches: Any) -> Any:
+        made.extend((latents.shape[1], branch.value) for branch in branches)
+        return plain(latents, timestep, conditioning, branches)
 
-    monkeypatch.setattr(hosted_model.model.backbone, "predict_branch", counted)
+    monkeypatch.setattr(hosted_model.model.backbone, "predict", counted)
     return made
 
 

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import AnimationInputs
-from .attention import ATTENTIONS, install_processors
+from .attention import ATTENTIONS, Attend, sdpa
 from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
 from .image_prompt import ImagePrompt
-from .networks import Denoiser, ReferenceNet
+from .networks import Denoiser, ReferenceNet, Seen
 from .warp import ReferenceWarp
+
+_TOGETHER = 2**15  # positions of a window's frames up to which branches share a batch: 8 frames of 512 x 512
 
 
 def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
@@ -40,9 +42,11 @@ class UNetBackbone(nn.Module):
         self.denoiser = Denoiser(config)
         self.reference_net = ReferenceNet(config)
         self.pose_guider = _pose_guider(config)
+        self.pose_guider_2 = _pose_guider(config) if config.pose_guiders == 2 else None
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
         self.reference_warp = ReferenceWarp(config) if config.reference_warp else None
-        self.image_prompt = ImagePrompt(config.image_encoder)
+        self.image_prompt = ImagePrompt(config)
+        self.attend: Attend = sdpa
 
     @property
     def latent_spec(self) -> LatentSpec:
@@ -56,8 +60,7 @@ class UNetBackbone(nn.Module):
         """Choose how spatial attention is computed: "sdpa" (torch's fused kernels) or "sliced" (bounded memory)."""
         if kind not in ATTENTIONS:
             raise InputError(f"attention {kind!r}: choose one of {', '.join(ATTENTIONS)}")
-        for unet in (self.denoiser.unet, self.reference_net.unet):
-            install_processors(unet, ATTENTIONS[kind])
+        self.attend = ATTENTIONS[kind]
 
     def encode_reference(self, inputs: ReferenceInputs) -> Reference:
         """Run ReferenceNet once and project its tokens to the denoiser's keys and values."""
@@ -70,8 +73,20 @@ class UNetBackbone(nn.Module):
             pose = self.reference_guider(inputs.motion)
             if self.reference_warp is not None:
                 source = self.reference_warp.source(inputs, inputs.motion)
-        bank = self.reference_net(inputs.latents, prompt=person, pose=pose)
-        return Reference(self.denoiser.keys_and_values(bank), scene, inputs.latents, source)
+        return Reference(
+            self._seen(inputs.latents, person, scene, pose), self._unseen(inputs.latents, scene), inputs.latents, source
+        )
+
+    def _seen(self, latents: Tensor, person: Tensor, scene: Tensor, pose: Tensor | None = None) -> Seen:
+        bank = self.reference_net(latents, prompt=person, pose=pose, attend=self.attend)
+        return Seen(self.denoiser.project_prompt(scene), self.denoiser.project_reference(bank), self.attend)
+
+    def _unseen(self, latents: Tensor, scene: Tensor) -> Seen:
+        """What the branch without reference attends to."""
+        nothing = torch.zeros_like(scene)
+        if self.config.unconditional_reference == "zeros":
+            return self._seen(torch.zeros_like(latents), nothing, nothing)
+        return Seen(self.denoiser.project_prompt(nothing), attend=self.attend)
 
     def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
         """Encode the motion signal of one clip or chunk."""
@@ -106,7 +121,17 @@ class UNetBackbone(nn.Module):
         return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, warped, flow)
 
     def _pose(self, motion: Tensor) -> Tensor:
-        return self.pose_guider(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
+        """(B, F, 3 * guiders, H, W) to (B, F, C0, h, w)."""
+        flat = motion.flatten(0, 1)
+        if flat.shape[1] != 3 * self.config.pose_guiders:
+            raise InputError(
+                f"motion: pictures of {flat.shape[1]} channels, this model takes {3 * self.config.pose_guiders}; "
+                "make the motion signal with the node, or the style, that belongs to the model"
+            )
+        pose = self.pose_guider(flat[:, :3])
+        if self.pose_guider_2 is not None:
+            pose = pose + self.pose_guider_2(flat[:, 3:])
+        return pose.unflatten(0, motion.shape[:2])
 
     def predict(
         self,
@@ -116,7 +141,14 @@ class UNetBackbone(nn.Module):
         branches: Sequence[Branch],
     ) -> dict[Branch, Tensor]:
         """See ``Backbone.predict``; also takes batches of clips, with ``timestep`` of shape () or (B,)."""
-        return {b: self.predict_branch(latents, timestep, conditioning, b) for b in branches}
+        alike: dict[tuple[bool, ...], list[Branch]] = {}
+        for branch in branches:
+            alone = self.config.reference_concat and branch is Branch.UNCONDITIONAL
+            alike.setdefault((self._sees_motion(branch), branch is Branch.FULL, alone), []).append(branch)
+        made: dict[Branch, Tensor] = {}
+        for group in alike.values():
+            made.update(self._predict_alike(latents, timestep, conditioning, group))
+        return {branch: made[branch] for branch in branches}
 
     def predict_branch(
         self,
@@ -132,27 +164,43 @@ class UNetBackbone(nn.Module):
         Args:
             temporal: False leaves the temporal layers out (training stage 1).
         """
-        reference = None if branch is Branch.UNCONDITIONAL else conditioning.reference
-        pose = conditioning.pose if branch in (Branch.DRIVING, Branch.FULL) else None
-        prompt = conditioning.reference.prompt
-        if reference is None:
-            prompt = torch.zeros_like(prompt)
+        return self._predict_alike(latents, timestep, conditioning, [branch], temporal=temporal)[branch]
+
+    def _sees_motion(self, branch: Branch) -> bool:
+        if branch is Branch.UNCONDITIONAL:
+            return self.config.unconditional_motion
+        return branch is not Branch.REFERENCE
+
+    def _predict_alike(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditioning: UNetConditioning,
+        branches: list[Branch],
+        *,
+        temporal: bool = True,
+    ) -> dict[Branch, Tensor]:
+        """Branches that see the same frames and motion; they differ in reference and prompt only."""
+        first = branches[0]
+        pose = conditioning.pose if self._sees_motion(first) else None
         timesteps = timestep.reshape(-1, 1).expand(latents.shape[0], latents.shape[1])
-        beside = self._beside(latents, conditioning, branch)
-        seen = latents if beside is None else torch.cat([latents, beside], dim=2)
-        history = conditioning.num_history if branch is Branch.FULL else 0
+        beside = self._beside(latents, conditioning, first)
+        noisy = latents if beside is None else torch.cat([latents, beside], dim=2)
+        history = conditioning.num_history if first is Branch.FULL else 0
         if history:
-            seen, timesteps, pose = self._with_history(seen, timesteps, conditioning)
-        self._check_length(seen.shape[1], temporal)
-        out = self.denoiser(
-            seen,
-            timesteps,
-            prompt=prompt,
-            pose=pose,
-            reference=None if reference is None else reference.keys_and_values,
-            temporal=temporal,
-        )[:, history:]
-        return out if beside is None else out + beside
+            noisy, timesteps, pose = self._with_history(noisy, timesteps, conditioning)
+        frames = noisy.shape[1]
+        self._check_length(frames, temporal)
+        stem = self.denoiser.stem(noisy, timesteps, pose)
+        reference = conditioning.reference
+        seen = [reference.unseen if branch is Branch.UNCONDITIONAL else reference.seen for branch in branches]
+        # together while one branch alone leaves the device idle; one by one where memory is what counts
+        together = noisy[0, :, 0].numel() <= _TOGETHER
+        parts = [seen] if together else [[one] for one in seen]
+        made = [
+            out[:, history:] for part in parts for out in self.denoiser(stem, part, frames=frames, temporal=temporal)
+        ]
+        return {b: out if beside is None else out + beside for b, out in zip(branches, made, strict=True)}
 
     def _beside(self, latents: Tensor, conditioning: UNetConditioning, branch: Branch) -> Tensor | None:
         """What the first convolution sees beside the noisy latents, and predictions are relative to."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .attention import KeysAndValues
+from .networks import Seen
 from .warp import Flow, WarpSource
 
 
@@ -16,14 +16,14 @@ class Reference:
     """A reference, encoded once.
 
     Attributes:
-        keys_and_values: per self-attention layer, projected by the denoiser.
-        prompt: (B, tokens, D), the denoiser's cross-attention tokens (the background's embedding).
+        seen: what the denoiser's layers attend to: the prompt (the background's) and the reference.
+        unseen: the same for the unconditional branch.
         latents: (B, C, h, w), for models whose first convolution sees them.
         warp_source: for models that warp the reference; else None.
     """
 
-    keys_and_values: KeysAndValues
-    prompt: Tensor
+    seen: Seen
+    unseen: Seen
     latents: Tensor
     warp_source: WarpSource | None = None
 

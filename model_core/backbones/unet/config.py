@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import CheckpointError
 from ...types import PredictionType
@@ -42,6 +42,10 @@ class UNetConfig:
             so ``2 ** (len - 1)`` has to equal ``latent_stride``.
         temporal: whether there are temporal layers.
         motion_heads, motion_max_length: of the temporal attention; windows plus history must fit the length.
+        motion_norm_groups: groups of the temporal layers' GroupNorm; 0 takes ``norm_num_groups``.
+        motion_mid_block: whether the deepest level has a temporal layer (AnimateDiff v2 has, v1 and v3 have not).
+        joint_norm: the GroupNorms of residual layers run over all frames of a window jointly (AnimateDiff v1); a
+            frame then depends on its window even where it does not move, so nothing else should use it.
         image_encoder: keyword arguments of transformers' CLIPVisionConfig.
         separate_foreground: ReferenceNet's prompt is CLIP(foreground), the denoiser's CLIP(background)
             (VividPortraits); False gives both the whole image, as the peers do.
@@ -55,6 +59,19 @@ class UNetConfig:
         latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
             1 where latents are not folded pixels.
         prediction_type: what the denoiser predicts.
+        prompt_kind: "embedding", the image encoder's one projected token (VividPortraits, AnimateAnyone), or
+            "tokens", all its last hidden states through a projection of each network's own (FollowYourEmoji).
+        prompt_resize: how an image is brought to the image encoder's size. "stretch": by torch, antialiased;
+            "pil_stretch" (AnimateAnyone) and "pil_crop" (FollowYourEmoji: the shortest side, then the centre): by
+            PIL on 8 bits, which is what those models' weights were used with.
+        pose_guiders: how many PoseGuiders are summed, each fed three channels of the motion signal.
+        reference_blocks: which self-attention layers attend to the reference: "full" or "midup" (not on the way down).
+        round_reference: ReferenceNet's tokens are rounded to float16, as AnimateAnyone's public code does whatever the
+            dtype. It loses digits for nothing; on only to reproduce that code's results.
+        unconditional_reference: what the branch without reference attends to: "none", its own tokens alone, or "zeros",
+            the features of an all-zero latent (AnimateAnyone's face reenactment).
+        unconditional_motion: whether the unconditional branch sees the motion signal, as all peers' guidance has it;
+            then a guidance scale weighs the reference alone. In signal fusion it does not.
     """
 
     latent_channels: int = 4
@@ -70,6 +87,9 @@ class UNetConfig:
     temporal: bool = True
     motion_heads: int = 8
     motion_max_length: int = 32
+    motion_norm_groups: int = 0
+    motion_mid_block: bool = True
+    joint_norm: bool = False
     image_encoder: dict[str, Any] = field(default_factory=_clip_vit_l)
     separate_foreground: bool = True
     reference_pose: bool = False
@@ -77,6 +97,13 @@ class UNetConfig:
     reference_warp: bool = False
     latent_fold: int = 1
     prediction_type: PredictionType = "v_prediction"
+    prompt_kind: Literal["embedding", "tokens"] = "embedding"
+    prompt_resize: Literal["stretch", "pil_stretch", "pil_crop"] = "stretch"
+    pose_guiders: int = 1
+    reference_blocks: Literal["full", "midup"] = "full"
+    round_reference: bool = False
+    unconditional_reference: Literal["none", "zeros"] = "none"
+    unconditional_motion: bool = False
 
     def __post_init__(self) -> None:
         for name in _TUPLES:  # JSON knows lists only

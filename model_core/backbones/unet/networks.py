@@ -2,45 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import MotionAdapter, UNet2DConditionModel
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
-from einops import rearrange
 from torch import Tensor, nn
 
-from .attention import Bank, KeysAndValues, install_processors, project_reference
+from .attention import Attend, Bank, KeysAndValues, Prompt, project_prompt, project_reference, sdpa
+from .blocks import (
+    Entered,
+    enter_tokens,
+    enter_transformer,
+    finish_transformer,
+    normalise,
+    residual_layer,
+    temporal_layer,
+    upsample,
+)
 from .config import UNetConfig
 
 
-def apply_motion_module(module: AnimateDiffTransformer3D, hidden: Tensor, frames: int) -> Tensor:
-    """One AnimateDiff temporal layer: attention over the frames at every position.
+@dataclass(frozen=True)
+class Seen:
+    """What the layers of one pass attend to, and how.
 
-    Runs diffusers' own weights with the normalisation per frame, as AnimateDiff's released code does;
-    diffusers' forward normalises over all frames jointly, which would let the frames of a window change
-    each other's statistics.
-
-    Args:
-        hidden: (B * frames, C, h, w).
+    Attributes:
+        prompt: from ``project_prompt``.
+        reference: from ``project_reference``; layers that it leaves out attend to the frame's own tokens only.
+        attend: how spatial attention is computed.
     """
-    height = hidden.shape[-2]
-    tokens = rearrange(module.norm(hidden), "(b f) c h w -> (b h w) f c", f=frames)
-    tokens = module.proj_in(tokens)
-    for block in module.transformer_blocks:
-        tokens = block(tokens)
-    tokens = module.proj_out(tokens)
-    moved = rearrange(tokens, "(b h w) f c -> (b f) c h w", h=height, w=hidden.shape[-1])
-    return hidden + moved.contiguous()
+
+    prompt: Prompt
+    reference: KeysAndValues = field(default_factory=dict)
+    attend: Attend = sdpa
 
 
-def _layers(block: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
-    """Pairs of residual layer and attention layer (None where the level does not attend)."""
-    resnets = list(block.get_submodule("resnets").children())
-    attentions = getattr(block, "attentions", None) or [None] * len(resnets)
-    return zip(resnets, attentions, strict=True)
+@dataclass(frozen=True)
+class Stem:
+    """The first layers of a pass, up to the first meeting with reference and prompt: branches may share them.
+
+    Attributes:
+        hidden: (rows, C0, h, w) after the first convolution.
+        embedding: (rows, D) time embedding of every frame.
+        residual: after the first residual layer.
+        entered: into the first spatial transformer; None where the top level does not attend.
+    """
+
+    hidden: Tensor
+    embedding: Tensor
+    residual: Tensor
+    entered: Entered | None
+
+    def repeated(self, times: int) -> Stem:
+        """The same for several branches, one after another."""
+        if times == 1:
+            return self
+        entered = None if self.entered is None else Entered(*(torch.cat([part] * times) for part in self.entered))
+        hidden, embedding, residual = (
+            torch.cat([part] * times) for part in (self.hidden, self.embedding, self.residual)
+        )
+        return Stem(hidden, embedding, residual, entered)
 
 
 class BlockWalk:
@@ -48,36 +76,46 @@ class BlockWalk:
 
     Args:
         unet: whose blocks are walked.
+        embedding: (rows, D) time embedding of every frame.
+        seen: what the layers attend to, for every branch; the rows are the branches' one after another.
         motion: temporal layers in step with the blocks, or None.
         frames: frames per clip, for the temporal layers.
-        embedding: (rows, D) time embedding of every frame.
-        prompt: (B, tokens, D) cross-attention tokens.
-        attention_kwargs: passed to the attention processors.
+        joint_frames: frames that residual layers normalise jointly; 1 for each alone.
+        bank: where to leave the normalised tokens of every self-attention.
     """
 
     def __init__(
         self,
         unet: UNet2DConditionModel,
-        *,
-        motion: MotionAdapter | None,
-        frames: int,
         embedding: Tensor,
-        prompt: Tensor,
-        attention_kwargs: dict[str, Any],
+        seen: Sequence[Seen],
+        *,
+        motion: MotionAdapter | None = None,
+        frames: int = 1,
+        joint_frames: int = 1,
+        bank: Bank | None = None,
     ) -> None:
         self.unet = unet
+        self.embedding = embedding
+        self.seen = seen
         self.motion = motion
         self.frames = frames
-        self.embedding = embedding
-        self.prompt = prompt
-        self.attention_kwargs = attention_kwargs
+        self.joint_frames = joint_frames
+        self.bank = bank
 
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """(rows, C0, h, w) after the first convolution to (rows, C0, h, w) before the last one."""
+    def __call__(self, stem: Stem) -> Tensor:
+        """From the stem to (rows, C0, h, w) before the last convolution."""
+        hidden = stem.hidden
         skips = [hidden]
         for index, block in enumerate(self.unet.down_blocks):
             for layer, (resnet, attention) in enumerate(_layers(block)):
-                hidden = self._attend(attention, resnet(hidden, self.embedding))
+                path = f"down_blocks.{index}.attentions.{layer}"
+                if index == layer == 0:
+                    hidden = stem.residual
+                    if attention is not None and stem.entered is not None:
+                        hidden = self._finish(attention, path, stem.entered)
+                else:
+                    hidden = self._attend(attention, path, self._resnet(resnet, hidden))
                 hidden = self._move("down_blocks", index, layer, hidden)
                 skips.append(hidden)
             for downsampler in block.downsamplers or ():
@@ -86,41 +124,71 @@ class BlockWalk:
         hidden = self._middle(hidden)
         for index, block in enumerate(self.unet.up_blocks):
             for layer, (resnet, attention) in enumerate(_layers(block)):
-                hidden = resnet(torch.cat([hidden, skips.pop()], dim=1), self.embedding)
-                hidden = self._move("up_blocks", index, layer, self._attend(attention, hidden))
+                hidden = self._resnet(resnet, torch.cat([hidden, skips.pop()], dim=1))
+                hidden = self._attend(attention, f"up_blocks.{index}.attentions.{layer}", hidden)
+                hidden = self._move("up_blocks", index, layer, hidden)
             for upsampler in block.upsamplers or ():
-                # to the size of the skip that comes next: odd sizes do not come back by doubling
-                hidden = upsampler(hidden, skips[-1].shape[-2:])
+                hidden = upsample(upsampler, hidden, skips[-1].shape[-2:])
         return hidden
 
     def _middle(self, hidden: Tensor) -> Tensor:
         block = self.unet.mid_block
-        hidden = block.resnets[0](hidden, self.embedding)
-        for attention, resnet in zip(block.attentions, block.resnets[1:], strict=True):
-            hidden = self._attend(attention, hidden)
+        hidden = self._resnet(block.resnets[0], hidden)
+        for layer, (attention, resnet) in enumerate(zip(block.attentions, block.resnets[1:], strict=True)):
+            hidden = self._attend(attention, f"mid_block.attentions.{layer}", hidden)
             if self.motion is not None and self.motion.mid_block is not None:
-                hidden = apply_motion_module(self.motion.mid_block.motion_modules[0], hidden, self.frames)
-            hidden = resnet(hidden, self.embedding)
+                hidden = temporal_layer(self.motion.mid_block.motion_modules[0], hidden, self.frames)
+            hidden = self._resnet(resnet, hidden)
         return hidden
 
-    def _attend(self, attention: nn.Module | None, hidden: Tensor) -> Tensor:
+    def _resnet(self, layer: ResnetBlock2D, hidden: Tensor) -> Tensor:
+        return residual_layer(layer, hidden, self.embedding, self.joint_frames)
+
+    def _attend(self, attention: Transformer2DModel | None, path: str, hidden: Tensor) -> Tensor:
         if attention is None:
             return hidden
-        return attention(
-            hidden,
-            encoder_hidden_states=self.prompt,
-            cross_attention_kwargs=self.attention_kwargs,
-            return_dict=False,
-        )[0]
+        if attention.transformer_blocks[0].attn1 is None:  # ReferenceNet's last: nothing after its tokens is read
+            assert self.bank is not None
+            self.bank[_self_attention(path)] = enter_tokens(attention, hidden)[1]
+            return hidden
+        return self._finish(attention, path, enter_transformer(attention, hidden))
+
+    def _finish(self, attention: Transformer2DModel, path: str, entered: Entered) -> Tensor:
+        if self.bank is not None:
+            self.bank[_self_attention(path)] = entered.normed
+        return finish_transformer(
+            attention,
+            entered,
+            references=[seen.reference.get(_self_attention(path)) for seen in self.seen],
+            prompts=[seen.prompt[f"{path}.transformer_blocks.0.attn2"] for seen in self.seen],
+            attend=self.seen[0].attend,
+        )
 
     def _move(self, side: str, index: int, layer: int, hidden: Tensor) -> Tensor:
         if self.motion is None:
             return hidden
-        return apply_motion_module(getattr(self.motion, side)[index].motion_modules[layer], hidden, self.frames)
+        return temporal_layer(getattr(self.motion, side)[index].motion_modules[layer], hidden, self.frames)
 
 
-def _time_embedding(unet: UNet2DConditionModel, timesteps: Tensor, dtype: torch.dtype) -> Tensor:
-    return unet.time_embedding(unet.time_proj(timesteps).to(dtype))
+def _self_attention(path: str) -> str:
+    return f"{path}.transformer_blocks.0.attn1"
+
+
+def _layers(block: nn.Module) -> Iterator[tuple[ResnetBlock2D, Transformer2DModel | None]]:
+    """Pairs of residual layer and attention layer (None where the level does not attend)."""
+    resnets: list[Any] = list(block.get_submodule("resnets").children())
+    attentions = getattr(block, "attentions", None) or [None] * len(resnets)
+    return zip(resnets, attentions, strict=True)
+
+
+def _stem(unet: UNet2DConditionModel, hidden: Tensor, timesteps: Tensor, joint_frames: int = 1) -> Stem:
+    """The first layers on what the first convolution made, (rows, C0, h, w)."""
+    if not torch.is_grad_enabled():  # tokens are then views. Going back, group norm in this layout crashes on CPUs
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
+    embedding = unet.time_embedding(unet.time_proj(timesteps).to(hidden.dtype))
+    resnet, attention = next(_layers(unet.down_blocks[0]))
+    residual = residual_layer(resnet, hidden, embedding, joint_frames)
+    return Stem(hidden, embedding, residual, None if attention is None else enter_transformer(attention, residual))
 
 
 class Denoiser(nn.Module):
@@ -133,52 +201,60 @@ class Denoiser(nn.Module):
         self.unet = UNet2DConditionModel(
             in_channels=in_channels, out_channels=config.latent_channels, **config.unet_kwargs()
         )
-        install_processors(self.unet)
         self.motion = _motion_adapter(config) if config.temporal else None
+        self.prompt_projection = _prompt_projection(config)
 
-    def keys_and_values(self, bank: Bank) -> KeysAndValues:
-        """The reference's keys and values for every self-attention layer, from ReferenceNet's tokens."""
+    def project_reference(self, bank: Bank) -> KeysAndValues:
+        """The reference's keys and values for the self-attention layers, from ReferenceNet's tokens."""
+        if self.config.round_reference:
+            bank = {path: tokens.half().to(tokens.dtype) for path, tokens in bank.items()}
+        if self.config.reference_blocks == "midup":
+            bank = {path: tokens for path, tokens in bank.items() if not path.startswith("down_blocks")}
         return project_reference(self.unet, bank)
 
-    def forward(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        *,
-        prompt: Tensor,
-        pose: Tensor | None = None,
-        reference: KeysAndValues | None = None,
-        temporal: bool = True,
-    ) -> Tensor:
-        """Predict for every frame of a batch of clips.
+    def project_prompt(self, prompt: Tensor) -> Prompt:
+        """What the cross-attention layers need of the image encoder's tokens (B, tokens, D)."""
+        return project_prompt(self.unet, self.prompt_projection(prompt))
+
+    def stem(self, latents: Tensor, timesteps: Tensor, pose: Tensor | None = None) -> Stem:
+        """The layers before reference and prompt come in: branches that see the same frames share it.
 
         Args:
             latents: (B, F, C_in, h, w); with ``reference_concat`` the reference latents follow the noisy ones.
             timesteps: (B, F); history frames carry timestep 0.
-            prompt: (B, tokens, D).
             pose: (B, F, C0, h, w), the PoseGuider's output, added after the first convolution; None adds nothing.
-            reference: from ``keys_and_values``; None attends to the frame's own tokens only.
-            temporal: False leaves the temporal layers out (training stage 1).
-        Returns:
-            (B, F, C, h, w).
         """
-        batch, frames = latents.shape[:2]
         hidden = self.unet.conv_in(latents.flatten(0, 1))
         if pose is not None:
             hidden = hidden + pose.flatten(0, 1)
-        # one layout throughout: on CPUs torch's channels-last group norm crashes going back where its input needs no
-        # gradient, as the first trained layer of stage 2 has it
-        hidden = hidden.contiguous()
+        return _stem(self.unet, hidden, timesteps.flatten(), self._joint(latents.shape[1]))
+
+    def forward(self, stem: Stem, seen: Sequence[Seen], *, frames: int, temporal: bool = True) -> list[Tensor]:
+        """Predict for every frame of a batch of clips.
+
+        Args:
+            stem: of B clips.
+            seen: what every branch to predict attends to. Branches run as one batch, so that weights are read once,
+                and share the stem.
+            frames: per clip.
+            temporal: False leaves the temporal layers out (training stage 1).
+        Returns:
+            (B, frames, C, h, w) for every branch.
+        """
+        stem = stem.repeated(len(seen))
         walk = BlockWalk(
             self.unet,
+            stem.embedding,
+            seen,
             motion=self.motion if temporal else None,
             frames=frames,
-            embedding=_time_embedding(self.unet, timesteps.flatten(), latents.dtype),
-            prompt=prompt,
-            attention_kwargs={"reference": reference},
+            joint_frames=self._joint(frames),
         )
-        hidden = self.unet.conv_act(self.unet.conv_norm_out(walk(hidden)))
-        return self.unet.conv_out(hidden).unflatten(0, (batch, frames))
+        hidden = F.silu(normalise(self.unet.conv_norm_out, walk(stem), self._joint(frames)))
+        return [part.unflatten(0, (-1, frames)) for part in self.unet.conv_out(hidden).chunk(len(seen))]
+
+    def _joint(self, frames: int) -> int:
+        return frames if self.config.joint_norm else 1
 
 
 class ReferenceNet(nn.Module):
@@ -189,36 +265,30 @@ class ReferenceNet(nn.Module):
         self.unet = UNet2DConditionModel(
             in_channels=config.latent_channels, out_channels=config.latent_channels, **config.unet_kwargs()
         )
-        install_processors(self.unet)
+        self.prompt_projection = _prompt_projection(config)
         _drop_what_is_never_read(self.unet)
 
-    def forward(self, latents: Tensor, *, prompt: Tensor, pose: Tensor | None = None) -> Bank:
+    def forward(self, latents: Tensor, *, prompt: Tensor, pose: Tensor | None = None, attend: Attend = sdpa) -> Bank:
         """Collect the normalised tokens at every self-attention layer.
 
         Args:
             latents: (B, C, h, w), the reference's.
-            prompt: (B, tokens, D).
+            prompt: (B, tokens, D) of the image encoder.
             pose: (B, C0, h, w) from the reference's own PoseGuider, or None.
+            attend: how spatial attention is computed.
         """
         bank: Bank = {}
         hidden = self.unet.conv_in(latents)
         if pose is not None:
             hidden = hidden + pose
-        timesteps = torch.zeros(latents.shape[0], device=latents.device)
-        walk = BlockWalk(
-            self.unet,
-            motion=None,
-            frames=1,
-            embedding=_time_embedding(self.unet, timesteps, latents.dtype),
-            prompt=prompt,
-            attention_kwargs={"bank": bank},
-        )
-        walk(hidden)
+        stem = _stem(self.unet, hidden, torch.zeros(len(latents), device=latents.device))
+        seen = Seen(project_prompt(self.unet, self.prompt_projection(prompt)), attend=attend)
+        BlockWalk(self.unet, stem.embedding, [seen], bank=bank)(stem)
         return bank
 
 
 def _drop_what_is_never_read(unet: UNet2DConditionModel) -> None:
-    """Remove the weights after the last self-attention: they influence no banked token."""
+    """Remove the weights after the last self-attention's norm: they influence no banked token."""
     unet.conv_norm_out = None
     unet.conv_out = None
     attending = [index for index, block in enumerate(unet.up_blocks) if getattr(block, "attentions", None)]
@@ -227,9 +297,17 @@ def _drop_what_is_never_read(unet: UNet2DConditionModel) -> None:
     del unet.up_blocks[attending[-1] + 1 :]
     last = unet.up_blocks[-1]
     last.upsamplers = None
-    block = last.attentions[-1].transformer_blocks[-1]
-    block.attn2 = None
-    block.ff = nn.Identity()
+    last.attentions[-1].proj_out = None
+    block = last.attentions[-1].transformer_blocks[0]
+    for name in ("attn1", "norm2", "attn2", "norm3", "ff"):
+        setattr(block, name, None)
+
+
+def _prompt_projection(config: UNetConfig) -> nn.Module:
+    """From the image encoder's states to prompt tokens; a network's own, as FollowYourEmoji has it."""
+    if config.prompt_kind == "embedding":
+        return nn.Identity()
+    return nn.Linear(config.image_encoder["hidden_size"], config.cross_attention_dim)
 
 
 def _motion_adapter(config: UNetConfig) -> MotionAdapter:
@@ -237,8 +315,9 @@ def _motion_adapter(config: UNetConfig) -> MotionAdapter:
         block_out_channels=config.block_out_channels,
         motion_layers_per_block=config.layers_per_block,
         motion_num_attention_heads=config.motion_heads,
-        motion_norm_num_groups=config.norm_num_groups,
+        motion_norm_num_groups=config.motion_norm_groups or config.norm_num_groups,
         motion_max_seq_length=config.motion_max_length,
+        use_motion_mid_block=config.motion_mid_block,
     )
     for module in adapter.modules():
         if isinstance(module, SinusoidalPositionalEmbedding):

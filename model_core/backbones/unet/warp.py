@@ -201,7 +201,8 @@ class ReferenceWarp(nn.Module):
     def _shrink(self, images: Tensor) -> Tensor:
         """To twice the latents' size: the flow is smooth, so more is not needed."""
         size = [side * 2 // self.stride for side in images.shape[-2:]]
-        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        small = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
+        return small.to(images.dtype)  # half precision has no antialiased kernel on processors
 
 
 def _linear(layer: nn.Linear, values: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from model_core.backbones.base import AnimationInputs
 from model_core.backbones.unet import attention
 from model_core.errors import InputError
+from model_core.types import Branch, MotionSignal, ReferenceInputs
 
 
 @pytest.fixture
@@ -15,9 +17,9 @@ def scores(monkeypatch):
     sizes = []
     plain = attention.F.scaled_dot_product_attention
 
-    def counted(query, keys, values):
+    def counted(query, keys, values, **options):
         sizes.append(query.shape[0] * query.shape[1] * query.shape[2] * keys.shape[2])
-        return plain(query, keys, values)
+        return plain(query, keys, values, **options)
 
     monkeypatch.setattr(attention.F, "scaled_dot_product_attention", counted)
     return sizes
@@ -51,18 +53,22 @@ def test_small_attention_is_not_sliced(scores, tokens):
 
 def test_a_backbone_attends_as_it_is_told_everywhere(monkeypatch, scores, tiny_model):
     backbone = tiny_model.backbone
-    latents = torch.randn(1, 48, 8, 8)
-    prompt = torch.zeros(1, 1, 8)
-    whole = backbone.reference_net(latents, prompt=prompt)
+    inputs = ReferenceInputs(torch.rand(1, 3, 32, 32), torch.randn(1, 48, 8, 8), motion=torch.rand(1, 3, 32, 32))
+    motion = MotionSignal("parsing_map", torch.rand(3, 3, 32, 32))
+    latents = torch.randn(1, 3, 48, 8, 8)
+
+    def run() -> torch.Tensor:
+        conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(inputs), motion))
+        return backbone.predict(latents, torch.tensor(9), conditioning, [Branch.FULL])[Branch.FULL]
+
+    whole = run()
     calls = len(scores)
     monkeypatch.setattr(attention, "_SCORES_AT_ONCE", 64)
     backbone.use_attention("sliced")
     scores.clear()
-    sliced = backbone.reference_net(latents, prompt=prompt)
-    assert len(scores) > calls
-    assert all(torch.allclose(whole[path], sliced[path], atol=1e-5) for path in whole)
-    kinds = {processor.attend for processor in backbone.denoiser.unet.attn_processors.values()}
-    assert kinds == {attention.sliced}
+    sliced = run()
+    assert len(scores) > 2 * calls  # in ReferenceNet and denoiser
+    assert torch.allclose(whole, sliced, atol=1e-5)
 
 
 def test_an_unknown_attention_is_refused(tiny_model):
