@@ -28,6 +28,25 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--continuity", type=float, help="lambda_p of signal fusion")
 
 
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models-folder", action="append", default=[])
+    actions = parser.add_subparsers(dest="action", metavar="inspect, convert")
+    inspect = actions.add_parser("inspect", help="say what files are, and what is missing to run")
+    convert = actions.add_parser("convert", help="write a complete set of files as one of this project's own")
+    for action in (inspect, convert):
+        action.add_argument("files", nargs="+", help="weights files, or folders of them")
+        action.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="what no file says: backbone.norm_num_groups=8",
+        )
+        action.add_argument("--preset", help="how the model is used, where the files would choose otherwise")
+    convert.add_argument("--output", required=True, help="file to write (.safetensors)")
+    convert.add_argument("--dtype", default="float16", choices=["float32", "float16", "bfloat16"])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_core", description="Make a portrait move as a driving video moves."
@@ -39,11 +58,22 @@ def _parser() -> argparse.ArgumentParser:
     animate.add_argument("--driving", required=True, help="driving video")
     animate.add_argument("--output", required=True, help="video to write (.mp4)")
     animate.add_argument("--sheet", help="contact sheet to write (.png)")
-    animate.add_argument("--model", default=DEFAULT_MODEL, help=f"name or file (default {DEFAULT_MODEL})")
+    animate.add_argument("--model", default=DEFAULT_MODEL, help=f"name, file or folder (default {DEFAULT_MODEL})")
+    animate.add_argument(
+        "--part", action="append", default=[], metavar="FILE", help="weights beside the model's own; may be given again"
+    )
     animate.add_argument("--models-folder", action="append", default=[], help="where else to look for models")
     animate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ...")
-    animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16"])
-    animate.add_argument("--alignment", default="relative", choices=["relative", "absolute"])
+    animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16", "float8"])
+    animate.add_argument(
+        "--alignment",
+        choices=["relative", "absolute", "retarget"],
+        help="retarget, for drawn landmarks only: the driver's expression on the portrait's own face "
+        "(default: relative; retarget for models of FollowYourEmoji's kind)",
+    )
+    animate.add_argument(
+        "--analyzer", default="mediapipe", choices=["mediapipe", "facer", "facer_person"], help="what finds the faces"
+    )
     animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
     animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")
     animate.add_argument("--max-gap", type=int, default=8, help="frames without a face that are filled in")
@@ -53,8 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     animate.add_argument("--no-audio", action="store_true", help="do not keep the driving video's sound")
     _add_sampling(animate)
 
-    models = commands.add_parser("models", help="list the models found, bundled ones first")
-    models.add_argument("--models-folder", action="append", default=[])
+    _add_models(commands.add_parser("models", help="list the models found; inspect and convert public weights"))
 
     train = commands.add_parser("train", help="train a model; the same command resumes")
     train.add_argument("config", help="YAML file, e.g. model_core/training/configs/avatars_stage1.yaml")
@@ -98,11 +127,9 @@ def _animate(args: argparse.Namespace) -> None:
 
 
 def _models(args: argparse.Namespace) -> None:
-    from .models import available_models
+    from .commands.models import run
 
-    for entry in available_models([Path(folder) for folder in args.models_folder]):
-        origin = "bundled" if entry.bundled else str(entry.path)
-        print(f"{entry.name:<28} {entry.family:<6} {origin}")
+    run(args)
 
 
 def _train(args: argparse.Namespace) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
+from diffusers.hooks import apply_layerwise_casting
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -16,11 +17,27 @@ from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
 from .backbones.unet import UNetBackbone, UNetConfig
 from .config import ModelConfig
 from .errors import CheckpointError, ModelNotFoundError
-from .weights.detect import CONFIG_KEY
-from .weights.io import read_metadata, read_safetensors, write_safetensors
-from .weights.load import load_strict
+from .weights.detect import CONFIG_KEY, holds_portrait_model
+from .weights.folder import holds_weights, weight_files
+from .weights.formats.unet import never_read
+from .weights.header import read_header
+from .weights.io import read_metadata, write_safetensors
+from .weights.load import Source, load_sources
+from .weights.plan import Overrides, plan
+from .weights.presets import Role
 
 ASSETS = Path(__file__).parent / "assets"
+
+FLOAT8 = torch.float8_e4m3fn
+"""Weights are stored in it and computed with in bfloat16: half the memory of float16, at some cost in quality."""
+
+_NOT_FLOAT8 = (
+    *("norm", "embedding", "conv_in", "conv_out", "time_emb_proj", "_projection"),  # coarse numbers show there first
+    *("proj_in", "proj_out", "upsamplers"),  # the networks use these weights outside of the layer's own forward
+)
+"""What diffusers' layerwise casting leaves as it is: a small share of the weights."""
+
+_REFERENCE = "backbone.reference_net."
 
 
 @dataclass(frozen=True)
@@ -43,12 +60,13 @@ class PortraitModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.backbone.parameters()).dtype
+        """Of the arithmetic; weights may be stored in float8."""
+        return self.backbone.denoiser.unet.conv_in.weight.dtype
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model file that was found. ``name`` is what ``--model`` takes."""
+    """A model that was found, as a file or as a folder of them. ``name`` is what ``--model`` takes."""
 
     name: str
     path: Path
@@ -83,7 +101,7 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
-    """The models found, bundled ones first; files that are not this project's are left out."""
+    """The models found, bundled ones first: this project's files, and folders of public weights."""
     entries = []
     for folder in (ASSETS, *folders):
         for path in sorted(folder.glob("*.safetensors")):
@@ -92,20 +110,25 @@ def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
             except (CheckpointError, SafetensorError):
                 continue
             entries.append(ModelEntry(path.stem, path, family, folder == ASSETS))
+        if folder != ASSETS and folder.is_dir():
+            found = [path for path in sorted(folder.iterdir()) if holds_weights(path)]
+            entries += [ModelEntry(path.name, path, "unet", False) for path in found]
     return entries
 
 
 def find_model(name: str | Path, folders: Sequence[Path] = ()) -> Path:
-    """The file of a model given by name or path; ModelNotFoundError lists what there is."""
+    """The file or folder of a model given by name or path; ModelNotFoundError lists what there is."""
     path = Path(name)
-    if path.suffix == ".safetensors" and path.is_file():
+    if (path.suffix == ".safetensors" and path.is_file()) or holds_weights(path):
         return path
     entries = available_models(folders)
     for entry in entries:
         if entry.name == str(name):
             return entry.path
     names = ", ".join(entry.name for entry in entries) or "none"
-    raise ModelNotFoundError(f"model '{name}' is neither a .safetensors file nor one of the models found: {names}")
+    raise ModelNotFoundError(
+        f"model '{name}' is neither a .safetensors file, nor a folder of weights, nor one of the models found: {names}"
+    )
 
 
 def load_model(
@@ -118,28 +141,95 @@ def load_model(
     """Load a model wholly or not at all.
 
     Args:
-        name_or_path: a name from ``available_models`` or a ``.safetensors`` file.
-        dtype: of the weights and of the arithmetic.
+        name_or_path: a name from ``available_models``, a ``.safetensors`` file, or a folder of public weights.
+        dtype: of the weights and of the arithmetic; ``FLOAT8`` of the weights alone.
         folders: where to look besides the bundled models.
     Raises:
         ModelNotFoundError, CheckpointError.
     """
     path = find_model(name_or_path, folders)
-    config = read_config(path)
-    with init_empty_weights(include_buffers=False):  # no memory is spent on weights that the file brings
-        model = build_model(config)
-    tensors, _ = read_safetensors(path, device=device, dtype=dtype)
-    parts = nn.ModuleDict({"backbone": model.backbone, "autoencoder": model.autoencoder})
-    load_strict(parts, tensors, name=str(path))
-    for module in (model.backbone, model.autoencoder):
-        module.to(device).eval().requires_grad_(False)
+    return load_files([path], device=device, dtype=dtype)
+
+
+def load_files(
+    paths: Sequence[str | Path],
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    roles: Mapping[Path, Role] | None = None,
+    overrides: Overrides | None = None,
+    preset: str | None = None,
+) -> PortraitModel:
+    """Assemble a model from files and folders, this project's or public ones, wholly or not at all.
+
+    Args:
+        paths: in any order; what each of them is, its keys say.
+        roles, overrides, preset: what they do not say; see ``weights.plan.survey``. Not for a model of this project.
+    Raises:
+        ModelNotFoundError, CheckpointError: one error that lists what is missing, in doubt or does not fit.
+    """
+    files = [file for path in paths for file in weight_files(Path(path))]
+    if len(files) == 1 and holds_portrait_model(files[0]):
+        header = read_header(files[0])
+        own = Source(header, {key: key for key in header.shapes})
+        return _load(read_config(files[0]), [own], device=device, dtype=dtype, name=str(files[0]))
+    found = plan([Path(path) for path in paths], roles=roles, overrides=overrides, preset=preset)
+    names = ", ".join(file.header.path.name for file in found.files)
+    return _load(found.config, found.sources, device=device, dtype=dtype, name=names)
+
+
+def _load(
+    config: ModelConfig, sources: Sequence[Source], *, device: str | torch.device, dtype: torch.dtype, name: str
+) -> PortraitModel:
+    model = empty_model(config, dtype=dtype, device=device)
+    parts = _parts(model)
+    reference = [key.removeprefix(_REFERENCE) for key in sources[0].names if key.startswith(_REFERENCE)]
+    drops = [_REFERENCE + key for key in never_read(reference)]  # older files of ours still carry them
+    load_sources(parts, sources, device=device, name=name, allowed_drops=drops)
+    parts.to(device).eval().requires_grad_(False)
     return model
+
+
+def empty_model(
+    config: ModelConfig, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+) -> PortraitModel:
+    """Networks whose weights take no memory: on the meta device, each already of the type that it will have.
+
+    Args:
+        dtype: as for ``load_model``.
+        device: where the model will run, which decides the autoencoder's type.
+    """
+    with init_empty_weights(include_buffers=False):
+        model = build_model(config)
+    arithmetic = torch.bfloat16 if dtype == FLOAT8 else dtype
+    _set_dtype(model.backbone, arithmetic)
+    _set_dtype(model.autoencoder, _autoencoder_dtype(arithmetic, torch.device(device)))
+    if dtype == FLOAT8:
+        for network in (model.backbone.denoiser, model.backbone.reference_net, model.backbone.image_prompt):
+            apply_layerwise_casting(network, FLOAT8, arithmetic, skip_modules_pattern=_NOT_FLOAT8)
+    return model
+
+
+def _autoencoder_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """Float16's range is too small for some images of Stable Diffusion's autoencoder."""
+    if dtype != torch.float16:
+        return dtype
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _set_dtype(module: nn.Module, dtype: torch.dtype) -> None:
+    """Of the parameters alone: tables and constants beside them stay exact."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+def _parts(model: PortraitModel) -> nn.ModuleDict:
+    return nn.ModuleDict({"backbone": model.backbone, "autoencoder": model.autoencoder})
 
 
 def save_model(model: PortraitModel, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
     """Write a model as one safetensors file with its config in the metadata."""
-    parts = nn.ModuleDict({"backbone": model.backbone, "autoencoder": model.autoencoder})
     tensors: dict[str, Tensor] = {
-        key: value.detach().to("cpu", dtype).contiguous() for key, value in parts.state_dict().items()
+        key: value.detach().to("cpu", dtype).contiguous() for key, value in _parts(model).state_dict().items()
     }
     write_safetensors(path, tensors, {CONFIG_KEY: json.dumps(model.config.to_dict()), "format": "pt"})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +16,8 @@ from model_core.config import AutoencoderConfig, ModelConfig, SamplingConfig, Sc
 from model_core.faces.analyzer import FaceDetection
 from model_core.models import PortraitModel, build_model
 from model_core.types import FaceTrack
+from model_core.weights.formats.animatediff import position_table
+from model_core.weights.io import write_safetensors
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -130,3 +135,133 @@ def square_frames() -> Callable[..., np.ndarray]:
         return frames
 
     return make
+
+
+PUBLIC_OVERRIDES = {
+    "backbone": {
+        "norm_num_groups": 4,
+        "attention_heads": 2,
+        "motion_heads": 2,
+        "motion_norm_groups": 4,
+        "image_encoder": {"num_attention_heads": 2},
+    },
+    "autoencoder": {"kl": {"norm_num_groups": 4}},
+}
+"""What no key of the tiny public files tells."""
+
+
+def _tiny_public_model() -> PortraitModel:
+    """The shape of Stable Diffusion's family, very small: two levels, so everything is halved once."""
+    torch.manual_seed(0)
+    kl = {
+        "down_block_types": ["DownEncoderBlock2D"] * 2,
+        "up_block_types": ["UpDecoderBlock2D"] * 2,
+        "block_out_channels": [4, 8],
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 4,
+    }
+    backbone = {
+        "latent_stride": 2,
+        "block_out_channels": [8, 16],
+        "layers_per_block": 1,
+        "down_attention": [True, False],
+        "up_attention": [False, True],
+        "attention_heads": 2,
+        "cross_attention_dim": 8,
+        "norm_num_groups": 4,
+        "pose_guider_channels": [4, 8],
+        "motion_heads": 2,
+        "image_encoder": {
+            "hidden_size": 8,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 16,
+            "patch_size": 8,
+            "projection_dim": 8,
+        },
+    }
+    autoencoder = AutoencoderConfig(kind="kl", stride=2, scaling_factor=0.18215, kl=kl)
+    model = build_model(ModelConfig(name="tiny", backbone=backbone, autoencoder=autoencoder))
+    for module in (model.backbone, model.autoencoder):
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def _animatediff_name(name: str) -> str:
+    """AnimateDiff's own name of a MotionAdapter tensor."""
+    layer, _, inner = name.partition(".transformer_blocks.0.")
+    head, number, *rest = re.split(r"(?<=motion_modules)\.(\d+)", layer, maxsplit=1)
+    for ours, theirs in (
+        ("attn1.", "attention_blocks.0."),
+        ("attn2.", "attention_blocks.1."),
+        ("norm1.", "norms.0."),
+        ("norm2.", "norms.1."),
+        ("norm3.", "ff_norm."),
+    ):
+        inner = inner.replace(ours, theirs)
+    middle = ".transformer_blocks.0." if inner else ""
+    return f"{head}.{number}.temporal_transformer{''.join(rest)}{middle}{inner}"
+
+
+def _public_parts(model: PortraitModel) -> dict[str, dict[str, torch.Tensor]]:
+    """The same weights as the public files name them, by what each file holds."""
+    backbone = model.backbone.state_dict()
+
+    def part(prefix: str) -> dict[str, torch.Tensor]:
+        return {key.removeprefix(prefix): value for key, value in backbone.items() if key.startswith(prefix)}
+
+    motion = {_animatediff_name(key): value for key, value in part("denoiser.motion.").items()}
+    tables = {
+        key.replace("to_q.weight", "pos_encoder.pe"): position_table(32, value.shape[0])
+        for key, value in motion.items()
+        if key.endswith("to_q.weight")
+    }
+    unet = part("denoiser.unet.")
+    return {
+        "denoiser": unet,
+        "reference": {
+            key: value + 1 for key, value in unet.items() if not key.startswith(("conv_norm_out", "conv_out"))
+        },
+        "motion": {**motion, **tables},
+        "pose_guider": part("pose_guider."),
+        "image_encoder": part("image_prompt.encoder."),
+        "vae": {key.removeprefix("vae."): value for key, value in model.autoencoder.state_dict().items()},
+    }
+
+
+@pytest.fixture(scope="session")
+def public_parts() -> dict[str, dict[str, torch.Tensor]]:
+    """Tensors of one tiny model under the names of Moore-AnimateAnyone's pose2vid files, by what a file holds."""
+    return _public_parts(_tiny_public_model())
+
+
+@pytest.fixture
+def public_folder(tmp_path: Path, public_parts: dict[str, dict[str, torch.Tensor]]) -> Path:
+    """The six files of a complete pose2vid model, tiny."""
+    folder = tmp_path / "moore"
+    for name, tensors in public_parts.items():
+        write_safetensors(folder / f"{name}.safetensors", tensors)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def public_overrides() -> dict[str, Any]:
+    """The settings of the tiny public files that no key tells."""
+    return PUBLIC_OVERRIDES
+
+
+def _shared_folder() -> Path | None:
+    folder = Path(__file__).parent.parent.parent / "shared"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Public checkpoints in miniature with their makers' outputs, where this machine has them beside the clone."""
+    folder = _shared_folder()
+    if folder is None:
+        pytest.skip("no folder `shared` beside this clone: the peers' golden checkpoints are NOT tested")
+    return folder

@@ -36,6 +36,8 @@ class FoldAutoencoder(nn.Module):
 class KLAutoencoder(nn.Module):
     """Stable Diffusion's autoencoder, through diffusers.
 
+    It computes in its own number format, which may be a wider one than the backbone's, and answers in the caller's.
+
     Args:
         vae: diffusers' AutoencoderKL.
         scaling_factor: 0.18215 for SD1.5.
@@ -50,14 +52,17 @@ class KLAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to (N, 4, h, w): the mean of the posterior, without sampling."""
-        return self.vae.encode(images).latent_dist.mean * self.scaling_factor
+        mean = self.vae.encode(images.to(self.vae.dtype)).latent_dist.mean
+        return (mean * self.scaling_factor).to(images.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
         """(N, 4, h, w) to (N, 3, H, W) in [-1, 1]."""
-        images = latents.new_empty(latents.shape[0], 3, *(side * 8 for side in latents.shape[-2:]))
+        stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        images = latents.new_empty(latents.shape[0], 3, *(side * stride for side in latents.shape[-2:]))
         for start in range(0, latents.shape[0], self.batch):
             part = slice(start, start + self.batch)
-            images[part] = self.vae.decode(latents[part] / self.scaling_factor).sample.clamp(-1, 1)
+            scaled = latents[part].to(self.vae.dtype) / self.scaling_factor
+            images[part] = self.vae.decode(scaled).sample.clamp(-1, 1).to(images.dtype)
         return images
 
 

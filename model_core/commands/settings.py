@@ -9,6 +9,7 @@ import torch
 
 from ..config import SamplingConfig
 from ..errors import InputError
+from ..models import FLOAT8
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,10 +25,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` is float32 on a CPU and float16 elsewhere."""
+    """``auto`` is float32 on a CPU and float16 elsewhere; ``float8`` stores in it and computes in bfloat16."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else torch.float16
-    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float8": FLOAT8}
+    return known[name]
 
 
 def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> SamplingConfig:

@@ -44,7 +44,8 @@ def download(
     Raises:
         CancelledError: ``confirm`` said no.
         DependencyError: the server or the disk failed; what has arrived is kept.
-        CheckpointError: what arrived is not the file, or a file of that name is not; the part is removed.
+        CheckpointError: what arrived is not the file, or a file of that name is not; the part is removed. Where the
+            catalog knows no hash, only what came over a broken connection is told.
     """
     target = _inside(Path(folder), entry.name)
     if target.is_file():
@@ -77,15 +78,16 @@ def _fetch(entry: Download, part: Path, progress: Progress | None) -> None:
     done = part.stat().st_size if part.is_file() else 0
     if done == entry.size:  # it was stopped just before the check
         return
-    if done > entry.size:
+    if entry.size is not None and done > entry.size:
         part.unlink()
         done = 0
     request = urllib.request.Request(entry.url, headers={"Range": f"bytes={done}-"} if done else {})
     with _opened(request, part) as source:
         done = _continues_at(source, done)
+        total = _total(source, done) if entry.size is None else entry.size
         with part.open("r+b" if done else "wb") as sink:
             sink.seek(done)
-            _copy(source, sink, entry=entry, done=done, progress=progress)
+            _copy(source, sink, entry=entry, done=done, total=total, progress=progress)
 
 
 def _opened(request: urllib.request.Request, part: Path) -> http.client.HTTPResponse:
@@ -108,16 +110,26 @@ def _continues_at(answer: http.client.HTTPResponse, asked: int) -> int:
     return int(match[1])
 
 
-def _copy(source: BinaryIO, sink: BinaryIO, *, entry: Download, done: int, progress: Progress | None) -> None:
+def _total(answer: http.client.HTTPResponse, done: int) -> int:
+    """The whole file's size, as the server says it."""
+    length = answer.headers.get("Content-Length")
+    if length is None or not length.isdigit():
+        raise http.client.HTTPException("the server does not say how long the file is")
+    return done + int(length)
+
+
+def _copy(
+    source: BinaryIO, sink: BinaryIO, *, entry: Download, done: int, total: int, progress: Progress | None
+) -> None:
     while block := source.read(_PIECE):
         done += len(block)
-        if done > entry.size:  # an endless answer must not fill the disk
-            raise CheckpointError(mismatch(Path(sink.name), entry, f"more than {entry.size} bytes arrive"))
+        if done > total:  # an endless answer must not fill the disk
+            raise CheckpointError(mismatch(Path(sink.name), entry, f"more than {total} bytes arrive"))
         sink.write(block)
         if progress is not None:
-            progress(done, entry.size)
-    if done < entry.size:
-        raise http.client.HTTPException(f"the connection ended after {done} of {entry.size} bytes")
+            progress(done, total)
+    if done < total:
+        raise http.client.HTTPException(f"the connection ended after {done} of {total} bytes")
 
 
 def _failed(entry: Download, folder: str | os.PathLike[str], part: Path, error: Exception) -> str:

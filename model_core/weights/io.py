@@ -5,11 +5,13 @@ Every failure is a ``CheckpointError`` that names the file and the remedy. Nothi
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import struct
+import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -21,6 +23,7 @@ from ..errors import CheckpointError, ModelNotFoundError
 from ..files import atomic_path
 
 TORCH_SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".bin"})
+WEIGHTS_SUFFIXES = TORCH_SUFFIXES | {".safetensors"}
 
 _AGAIN = "Download or export it again."
 _FOREIGN_STARTS = {
@@ -29,7 +32,23 @@ _FOREIGN_STARTS = {
     b"PK\x03\x04": "It is a torch file: rename it to .pth.",
     b"\x80": "It is a torch or pickle file: rename it to .pth.",
 }
+_KNOWN_SUFFIXES = f"a weights file ends in one of {', '.join(sorted(WEIGHTS_SUFFIXES))}."
 _SHOWN_KEYS = 8
+_COMPARED_AT_ONCE = 2**20
+_SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 # what torch's safe unpickler raises on bytes that are no pickle, or a broken one
 _TORCH_ERRORS = (
     pickle.UnpicklingError,
@@ -55,8 +74,7 @@ def read_weights(
         return read_safetensors(path, device=device, dtype=dtype)
     if path.suffix in TORCH_SUFFIXES:
         return read_torch(path, device=device, dtype=dtype), {}
-    known = ", ".join(sorted({".safetensors", *TORCH_SUFFIXES}))
-    raise CheckpointError(f"{path}: a weights file ends in one of {known}.")
+    raise CheckpointError(f"{path}: {_KNOWN_SUFFIXES}")
 
 
 def read_safetensors(
@@ -96,21 +114,79 @@ def read_torch(
 
     Args, Raises: as ``read_safetensors``.
     """
-    path = _existing(path)
+    tensors, _ = _unpickled(_existing(path), device=device)
+    _require_finite(tensors, path=path)
+    return _cast(tensors, dtype)
+
+
+def _unpickled(path: Path, *, device: str | torch.device, mapped: bool = False) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of a torch pickle, and the names of what else stands beside them (a training's ``epoch``).
+
+    Args:
+        mapped: leave the tensors on disk until they are used; files from before torch 1.6 cannot, and are read.
+    """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        mapped = mapped and zipfile.is_zipfile(path)
+        content = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except _TORCH_ERRORS as error:
         # torch explains at length how to switch the protection off: not a remedy to pass on
         raise CheckpointError(
             f"{path} is not a torch file of tensors only ({type(error).__name__}); it was not executed. "
-            f"Truncated or foreign? {_AGAIN}"
+            f"Truncated or foreign? {_AGAIN} A .safetensors edition of it, where there is one, is the safer choice."
         ) from error
-    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    outer = content if isinstance(content, Mapping) else {}
+    inner = outer.get("state_dict", outer)
+    entries = inner if isinstance(inner, Mapping) else {}
+    tensors = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
+    if not tensors:
         raise CheckpointError(f"{path} holds no state dict: name to tensor, or that under `state_dict`.")
-    tensors = {str(key): value for key, value in tensors.items()}
-    _require_finite(tensors, path=path)
-    return _cast(tensors, dtype)
+    beside = [*(outer if inner is not outer else ()), *(key for key in entries if str(key) not in tensors)]
+    return tensors, [str(key) for key in beside if key != "state_dict"]
+
+
+class WeightsFile:
+    """An open weights file; its tensors lie on disk until they are asked for, and only while it is open.
+
+    Attributes:
+        metadata: of a safetensors file, else empty.
+        strays: names of entries that are no tensors.
+    """
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self.metadata: dict[str, str] = {}
+        self.strays: tuple[str, ...] = ()
+        self._tensors: dict[str, Tensor] = {}
+        self._file: safe_open | None = None
+        if path.suffix in TORCH_SUFFIXES:
+            self._tensors, strays = _unpickled(_existing(path), device="cpu", mapped=True)
+            self.strays = tuple(strays)
+        elif path.suffix == ".safetensors":
+            self._file = stack.enter_context(_opened(path, device="cpu"))
+            self.metadata = dict(self._file.metadata() or {})
+        else:
+            raise CheckpointError(f"{_existing(path)}: {_KNOWN_SUFFIXES}")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        if self._file is None:
+            return {key: tuple(tensor.shape) for key, tensor in self._tensors.items()}
+        return {key: tuple(self._file.get_slice(key).get_shape()) for key in self._file.keys()}
+
+    def dtypes(self) -> dict[str, torch.dtype]:
+        if self._file is None:
+            return {key: tensor.dtype for key, tensor in self._tensors.items()}
+        kinds = {key: self._file.get_slice(key).get_dtype() for key in self._file.keys()}
+        return {key: _SAFETENSORS_DTYPES.get(kind, torch.uint8) for key, kind in kinds.items()}
+
+    def tensor(self, key: str) -> Tensor:
+        """A view of the file's bytes: copy it before the file is closed."""
+        return self._tensors[key] if self._file is None else self._file.get_tensor(key)
+
+
+@contextmanager
+def open_weights(path: str | os.PathLike[str]) -> Iterator[WeightsFile]:
+    """Open a weights file of any known kind, told by its suffix; errors as ``read_safetensors``."""
+    with ExitStack() as stack:
+        yield WeightsFile(Path(path), stack)
 
 
 def write_safetensors(
@@ -166,18 +242,26 @@ def _remedy(path: Path) -> str:
 
 
 def _require_finite(tensors: Mapping[str, Tensor], *, path: str | os.PathLike[str]) -> None:
-    bad = [key for key, tensor in tensors.items() if not _finite(tensor)]
+    bad = [key for key, tensor in tensors.items() if not all_finite(tensor)]
     if bad:
         more = f" and {len(bad) - _SHOWN_KEYS} more" if len(bad) > _SHOWN_KEYS else ""
         raise CheckpointError(f"{path} holds NaN or infinite weights in {', '.join(bad[:_SHOWN_KEYS])}{more}. {_AGAIN}")
 
 
-def _finite(tensor: Tensor) -> bool:
-    if not tensor.is_floating_point():
-        return True
-    if tensor.element_size() == 1:  # no float8 knows isfinite
-        tensor = tensor.float()
-    return bool(torch.isfinite(tensor).all())
+def largest(tensor: Tensor) -> float:
+    """The largest magnitude in a tensor, NaN where there is one; without a copy of the tensor."""
+    if tensor.numel() == 0:
+        return 0.0
+    if tensor.element_size() == 1:  # no float8 can be compared
+        pieces = tensor.flatten().split(_COMPARED_AT_ONCE)
+        return float(torch.tensor([largest(piece.to(torch.bfloat16)) for piece in pieces]).amax())
+    ends = torch.stack(torch.aminmax(tensor))  # NaN wins in both
+    return float(ends.abs().amax())
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no number is NaN or infinite."""
+    return not tensor.is_floating_point() or math.isfinite(largest(tensor))
 
 
 def _cast(tensors: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:

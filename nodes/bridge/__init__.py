@@ -3,15 +3,28 @@
 from ...model_core.errors import InputError
 from .folders import (
     MODELS_FOLDER,
+    PART_FOLDERS,
     asset,
     download_folder,
     model_folders,
     model_names,
     model_path,
+    part_names,
+    part_path,
     register_model_folder,
 )
 from .guider import PortraitGuider, model_sigmas
-from .memory import ATTENTIONS, DTYPES, load_model, log_estimate, on_device, to_compute, to_rest
+from .memory import (
+    ATTENTIONS,
+    DTYPES,
+    device_for_tools,
+    load_files,
+    load_model,
+    log_estimate,
+    on_device,
+    to_compute,
+    to_rest,
+)
 from .pictures import (
     as_image,
     checked,
@@ -32,6 +45,7 @@ __all__ = [
     "ATTENTIONS",
     "DTYPES",
     "MODELS_FOLDER",
+    "PART_FOLDERS",
     "ByteProgress",
     "CancellableBackbone",
     "InputError",
@@ -44,11 +58,13 @@ __all__ = [
     "cancellable",
     "checked",
     "decode_images",
+    "device_for_tools",
     "download_folder",
     "from_cut_out",
     "from_image",
     "from_mask",
     "from_masks",
+    "load_files",
     "load_model",
     "log_estimate",
     "model_folders",
@@ -56,6 +72,8 @@ __all__ = [
     "model_path",
     "model_sigmas",
     "on_device",
+    "part_names",
+    "part_path",
     "pixels_to_image",
     "register_model_folder",
     "to_compute",

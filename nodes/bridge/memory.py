@@ -17,26 +17,48 @@ from .native import HostedNetworks
 
 if TYPE_CHECKING:
     from ...model_core.config import SamplingConfig
+    from ...model_core.weights.presets import Role
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float8": torch.float8_e4m3fn,
+}
 ATTENTIONS = ("auto", "sdpa", "sliced")
 
 _log = logging.getLogger(__name__)
 
 
 def load_model(path: Path, dtype: str, *, attention: str = "auto", compiled: bool = False) -> HostedModel:
-    """Read a model where ComfyUI keeps idle models.
+    """Read a model, a file or a folder of public weights, where ComfyUI keeps idle models.
 
     Args:
         dtype: a key of ``DTYPES``; "auto" is ComfyUI's own choice.
         attention: one of ``ATTENTIONS``; "auto" slices where ComfyUI was started with little memory.
         compiled: let torch compile the denoiser; logs why not where this machine has no compiler.
     """
+    return load_files([path], dtype, attention=attention, compiled=compiled)
+
+
+def load_files(
+    paths: list[Path],
+    dtype: str,
+    *,
+    roles: dict[Path, Role] | None = None,
+    attention: str = "auto",
+    compiled: bool = False,
+) -> HostedModel:
+    """Assemble a model from files, where ComfyUI keeps idle models.
+
+    Args:
+        roles: what some of the files are; else ``load_model``'s.
+    """
     from ...model_core.backbones.compiling import compile_denoiser
-    from ...model_core.models import load_model as load
+    from ...model_core.models import load_files as load
 
     device, offload = management.get_torch_device(), management.unet_offload_device()
-    model = load(path, device=offload, dtype=DTYPES.get(dtype) or _host_dtype(path))
+    model = load(paths, device=offload, dtype=DTYPES.get(dtype) or _host_dtype(paths), roles=roles)
     model.backbone.use_attention(_attention(attention))
     if compiled:
         reason = compile_denoiser(model.backbone.denoiser, device)
@@ -45,12 +67,15 @@ def load_model(path: Path, dtype: str, *, attention: str = "auto", compiled: boo
     return HostedModel(model, ModelPatcher(HostedNetworks(model), device, offload))
 
 
-def _host_dtype(path: Path) -> torch.dtype:
+def _host_dtype(paths: list[Path]) -> torch.dtype:
     """The number format that ComfyUI computes a model of this size in, on this machine, with its settings."""
-    device, parameters = management.get_torch_device(), path.stat().st_size // 2  # files hold float16
+    from ...model_core.weights.folder import weight_files
+
+    size = sum(file.stat().st_size for path in paths for file in weight_files(path))
+    device, parameters = management.get_torch_device(), size // 2  # files hold float16
     stored = management.unet_dtype(device=device, model_params=parameters)
     dtype = management.unet_manual_cast(stored, device) or stored
-    return dtype if dtype in DTYPES.values() else torch.float16  # float8 needs layers that cast
+    return dtype if dtype in DTYPES.values() else torch.float16  # float8 is a choice of its own
 
 
 def _attention(choice: str) -> str:
@@ -70,6 +95,13 @@ def on_device(hosted: HostedModel, *, frames: int = 1) -> None:
     needed = patcher.model.pass_memory(frames)
     management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
     load_whole(patcher)
+
+
+def device_for_tools(needed: int) -> torch.device:
+    """The compute device for networks that ComfyUI does not manage, after it has made room of ``needed`` bytes."""
+    device = management.get_torch_device()
+    management.free_memory(needed, device)
+    return device
 
 
 def load_whole(patcher: ModelPatcher) -> None:

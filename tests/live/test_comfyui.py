@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from comfyui_server import PACK, ROOT
-from shipped import FRAMES, NAMES, STEPS, Workflow, model_size, saved_video
+from shipped import FRAMES, NAMES, OFFERED, STEPS, Workflow, model_size, saved_video
 
 STABLE = json.loads((ROOT / "tests" / "nodes" / "stable_sockets.json").read_text("utf-8"))
 
@@ -37,8 +37,8 @@ def test_object_info_shows_the_stable_nodes_with_tooltips(server):
 
 
 def test_workflows_are_offered_as_templates_with_thumbnails(server):
-    assert sorted(json.loads(server.get("/workflow_templates"))[PACK]) == NAMES
-    for name in NAMES:
+    assert sorted(json.loads(server.get("/workflow_templates"))[PACK]) == OFFERED
+    for name in OFFERED:
         for file in (f"{name}.json", f"{name}.jpg"):
             served = server.get(f"/api/workflow_templates/{PACK}/{file}")
             assert served == (ROOT / "workflows" / file).read_bytes()

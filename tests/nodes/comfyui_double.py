@@ -145,6 +145,7 @@ class Host:
     nodes: ModuleType | None = None
     cancelled: bool = False
     loaded: list[tuple[ModelPatcher, int]] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
     progress: list[tuple[int, int, Any]] = field(default_factory=list)
     folders: dict[str, list[str]] = field(default_factory=dict)
     vram_state: str = "normal"
@@ -164,7 +165,8 @@ class Host:
             self.folders[key].append(path)
 
     def filenames(self, key: str) -> list[str]:
-        return sorted(p.name for folder in self.folders[key] for p in Path(folder).glob("*"))
+        places = [(Path(folder), file) for folder in self.folders[key] for file in Path(folder).rglob("*")]
+        return sorted(file.relative_to(folder).as_posix() for folder, file in places if file.is_file())
 
     def full_path(self, key: str, name: str) -> str | None:
         found = [str(Path(folder) / name) for folder in self.folders[key] if (Path(folder) / name).is_file()]
@@ -211,6 +213,7 @@ def _modules(host: Host) -> dict[str, Any]:
         intermediate_device=lambda: cpu,
         unet_dtype=lambda device=None, model_params=0: torch.float32,
         unet_manual_cast=lambda weight_dtype, device: None,
+        free_memory=lambda memory_required, device: host.freed.append(memory_required),
         load_models_gpu=host.load_models_gpu,
         throw_exception_if_processing_interrupted=host.throw_exception_if_processing_interrupted,
     )
@@ -274,7 +277,8 @@ def _native_modules() -> dict[str, Any]:
 def install(models_dir: Path) -> Host:
     """Put the double in place and import the pack as ComfyUI does: by its path, under a name of its own."""
     host = Host(models_dir)
-    for name in ("checkpoints", "vae", "clip_vision"):  # the core knows these from the start
+    # the core knows these from the start
+    for name in ("checkpoints", "clip_vision", "controlnet", "diffusion_models", "vae"):
         host.add_folder(name, str(models_dir / name))
     sys.modules.update(_modules(host))
     spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])

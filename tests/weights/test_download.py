@@ -184,3 +184,15 @@ def test_a_wrong_file_in_place_is_reported_and_kept(tmp_path, server, entry):
         download(entry, tmp_path, confirm=yes)
     assert (tmp_path / "model.bin").read_bytes() == b"the user's own"
     assert server.asked == []
+
+
+def test_a_file_of_unknown_size_is_as_long_as_the_server_says(tmp_path, server, entry):
+    unknown = dataclasses.replace(entry, size=None, sha256=None)
+    done = []
+    server.stops_after = HALF
+    with pytest.raises(DependencyError, match=f"after {HALF} of {len(CONTENT)} bytes"):
+        download(unknown, tmp_path, confirm=lambda _: True)
+    server.stops_after = None
+    path = download(unknown, tmp_path, confirm=lambda _: True, progress=lambda *bytes_: done.append(bytes_))
+    assert server.asked == [None, f"bytes={HALF}-"]
+    assert path.read_bytes() == CONTENT and done[-1] == (len(CONTENT), len(CONTENT))

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
 from model_core.errors import CheckpointError
-from model_core.weights.load import load_strict
+from model_core.weights import load
+from model_core.weights.formats.animatediff import position_table
+from model_core.weights.header import read_header
+from model_core.weights.io import read_safetensors, write_safetensors
+from model_core.weights.load import Source, load_sources, load_strict, read_part
 
 
 def network() -> nn.Module:
@@ -69,3 +75,116 @@ def test_a_pattern_never_drops_a_key_that_the_network_wants():
     assert torch.equal(receiver.get_parameter("0.weight"), donor.get_parameter("0.weight"))
     with pytest.raises(CheckpointError, match="missing"):
         load_strict(network(), {}, name="file", allowed_drops=["*"])
+
+
+@pytest.fixture
+def source(tmp_path):
+    """The network's weights in a file, under other names."""
+    torch.manual_seed(0)
+    donor = network().state_dict()
+    path = write_safetensors(tmp_path / "donor.safetensors", {f"old.{key}": value for key, value in donor.items()})
+    return Source(read_header(path), {key: f"old.{key}" for key in donor})
+
+
+def on_meta(dtype=torch.float32):
+    with torch.device("meta"):
+        module = network()
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return module
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_files_fill_a_module_in_its_own_types(source, dtype):
+    module = on_meta(dtype)
+    load_sources(module, [source], name="donor")
+    written, _ = read_safetensors(source.header.path)
+    assert {parameter.dtype for parameter in module.parameters()} == {dtype}
+    for key, tensor in module.state_dict().items():
+        assert torch.equal(tensor.float(), written[f"old.{key}"].to(tensor.dtype).float()), key
+
+
+def test_the_file_may_change_after_it_was_read(source):
+    module = on_meta()
+    load_sources(module, [source], name="donor")
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    source.header.path.write_bytes(bytes(source.header.path.stat().st_size))
+    for key, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[key])
+
+
+def test_a_file_is_let_go_after_every_few_tensors(source, monkeypatch):
+    opened = []
+    monkeypatch.setattr(load, "_MAPPED_AT_ONCE", 40)
+    real = load.open_weights
+    monkeypatch.setattr(load, "open_weights", lambda path: opened.append(path) or real(path))
+    load_sources(on_meta(), [source], name="donor")
+    assert 2 < len(opened) <= len(source.names)
+
+
+def test_every_offending_key_of_a_file_is_in_one_error_and_nothing_is_read(source, monkeypatch):
+    monkeypatch.setattr(load, "open_weights", lambda path: pytest.fail("a tensor was read"))
+    shapes = {**source.header.shapes, "old.0.weight": (4, 5), "old.head": (1,)}
+    dtypes = {**source.header.dtypes, "old.head": torch.float32, "old.1.weight": torch.int8}
+    names = {**source.names, "head": "old.head"}
+    del names["1.bias"]
+    header = dataclasses.replace(source.header, shapes=shapes, dtypes=dtypes)
+    with pytest.raises(CheckpointError) as caught:
+        load_sources(on_meta(), [Source(header, names)], name="other")
+    message = str(caught.value)
+    assert message.startswith("other")
+    assert "missing (1): 1.bias" in message
+    assert "unexpected (1): head" in message
+    assert "mis-shaped (2): 0.weight (4, 5), not (4, 3), 1.weight (4,) integer, not (4,)" in message
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, bad):
+    donor = network().state_dict()
+    donor["1.bias"] = donor["1.bias"].clone()
+    donor["1.bias"][0] = bad
+    header = read_header(write_safetensors(tmp_path / "broken.safetensors", donor))
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors holds NaN or infinite weights in 1\.bias"):
+        load_sources(on_meta(), [Source(header, {key: key for key in donor})], name="broken")
+
+
+def test_weights_too_large_for_the_type_are_named(tmp_path):
+    donor = network().state_dict()
+    donor["0.weight"] = torch.full((4, 3), 1e6)
+    header = read_header(write_safetensors(tmp_path / "large.safetensors", donor))
+    with pytest.raises(CheckpointError, match=r"beyond the range of float16 in 0\.weight; choose bfloat16"):
+        load_sources(on_meta(torch.float16), [Source(header, {key: key for key in donor})], name="large")
+
+
+def test_a_convolution_of_one_pixel_is_a_matrix_and_nothing_else_is(tmp_path):
+    donor = network().state_dict()
+    for shape, fits in (((4, 3, 1, 1), True), ((4, 3, 1), False), ((3, 4), False)):
+        tensors = {**donor, "0.weight": donor["0.weight"].reshape(shape)}
+        header = read_header(write_safetensors(tmp_path / "old.safetensors", tensors))
+        source = Source(header, {key: key for key in donor})
+        if fits:
+            module = on_meta()
+            load_sources(module, [source], name="old")
+            assert torch.equal(module.get_parameter("0.weight"), donor["0.weight"])
+        else:
+            with pytest.raises(CheckpointError, match="mis-shaped"):
+                load_sources(on_meta(), [source], name="old")
+
+
+def test_position_tables_are_checked_and_left_out(tmp_path):
+    donor = network().state_dict()
+    for table, right in ((position_table(24, 8), True), (position_table(24, 8) * 1.1, False)):
+        header = read_header(write_safetensors(tmp_path / "mm.safetensors", {**donor, "pe": table}))
+        source = Source(header, {key: key for key in donor}, ("pe",))
+        if right:
+            load_sources(on_meta(), [source], name="mm")
+        else:
+            with pytest.raises(CheckpointError, match=r"mm\.safetensors: pe is not AnimateDiff's position table"):
+                load_sources(on_meta(), [source], name="mm")
+
+
+def test_a_part_is_read_under_its_names_behind_the_prefix(source):
+    whole = Source(source.header, {f"backbone.{key}": value for key, value in source.names.items()})
+    part = read_part([whole], "backbone.0.", dtype=torch.float16)
+    assert set(part) == {"weight", "bias"}
+    assert part["weight"].dtype == torch.float16

@@ -1,0 +1,100 @@
+"""``models``: list what is found, say what files are, and write them as one file of this project's own."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ..errors import InputError
+from ..models import available_models, load_files, save_model
+from ..weights.detect import Recognised, describe_facts
+from ..weights.plan import Survey, explain, survey
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def run(args: argparse.Namespace) -> None:
+    """What the words after ``models`` ask for."""
+    {None: _list, "inspect": _inspect, "convert": _convert}[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> None:
+    for entry in available_models([Path(folder) for folder in args.models_folder]):
+        origin = "bundled" if entry.bundled else str(entry.path)
+        print(f"{entry.name:<28} {entry.family:<6} {origin}")
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    """Each file, then all of them together; exit status 0 also where something is missing: it was asked."""
+    found = survey(_paths(args.files), overrides=overrides_from(args.set), preset=args.preset)
+    for file in found.files:
+        _print_file(file)
+    _print_together(found)
+
+
+def _print_file(file: Recognised) -> None:
+    header = file.header
+    kind = str(file.dtype).removeprefix("torch.")
+    print(f"{header.path}: {len(header.shapes)} tensors, {header.parameters / 1e6:.2f} M parameters, {kind}")
+    if file.ours:
+        print("  a model of this project: complete by itself; `animate --model` takes it")
+        return
+    if file.refusal:
+        print(f"  {file.refusal}")
+    for piece in file.pieces:
+        print(f"  {piece.title}")
+        print(f"    {describe_facts(piece.facts)}")
+    for reason in file.ignored:
+        print(f"  not needed: {reason}")
+    if file.unknown:
+        print(f"  keys that the format does not know ({len(file.unknown)}): {', '.join(file.unknown[:8])}")
+
+
+def _print_together(found: Survey) -> None:
+    if len(found.files) == 1 and found.files[0].ours:
+        return
+    if not found.roles:
+        print("\nnothing here that a model is made of")
+        return
+    config = found.config
+    print(f"\ntogether: {found.preset.title}; {found.preset.about}")
+    print(f"  motion signal {config.motion_kind}, size {config.size[1]}x{config.size[0]}")
+    for line in explain(found)[len(found.files) :]:
+        print(line)
+    print("complete: this runs" if found.complete else "not complete: this does not run yet")
+
+
+def _convert(args: argparse.Namespace) -> None:
+    output = Path(args.output)
+    if output.suffix != ".safetensors":
+        raise InputError(f"--output {output}: the file's name has to end in .safetensors")
+    dtype = _DTYPES[args.dtype]
+    model = load_files(_paths(args.files), dtype=dtype, overrides=overrides_from(args.set), preset=args.preset)
+    save_model(model, output, dtype=dtype)
+    print(f"wrote {output}: {output.stat().st_size / 1e9:.2f} GB, {args.dtype}")
+
+
+def _paths(names: Sequence[str]) -> list[Path]:
+    return [Path(name) for name in names]
+
+
+def overrides_from(settings: Sequence[str]) -> Mapping[str, Any]:
+    """``["backbone.norm_num_groups=8", ...]`` as nested settings."""
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        place, separator, value = setting.partition("=")
+        if not separator:
+            raise InputError(f"--set {setting}: write KEY=VALUE, e.g. backbone.norm_num_groups=8")
+        *groups, name = place.split(".")
+        inner = overrides
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"--set {setting}: {group} was set to a value before")
+        inner[name] = yaml.safe_load(value)
+    return overrides
