@@ -9,23 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .backbones.base import AnimationInputs
 from .config import SamplingConfig
-from .errors import InputError
-from .faces.framing import Framing, frame_portrait
+from .faces.framing import Framing, Portrait, frame_portrait
 from .models import PortraitModel
-from .motion.alignment import Alignment, align, placement
-from .motion.masked_frames import masked_frames_signal
+from .motion.alignment import Similarity
 from .motion.parsing_map import parsing_map_signal
+from .motion.signals import Placing, check_signal, make_signal
 from .sampling import (
-    CyclicOverlap,
     SignalFusion,
     carry_history,
     frame_noise,
     make_scheduler,
+    make_windows,
     plan_chunks,
     sample,
 )
@@ -68,11 +68,20 @@ def encode_reference(
     pixels = portrait.image.to(model.device, model.dtype)
     latents = model.autoencoder.encode(pixels)
     motion = None
-    if portrait.track is not None and model.config.motion_kind == "parsing_map":
-        motion = parsing_map_signal(portrait.track, size=model.config.size).frames.to(pixels)
+    if track is not None and model.config.motion_kind == "parsing_map":
+        motion = _own_map(track, portrait, size=model.config.size).to(pixels)
     mask = None if portrait.foreground is None else portrait.foreground.to(pixels)
     encoded = model.backbone.encode_reference(ReferenceInputs(pixels, latents, mask, motion))
     return PortraitReference(encoded, latents, portrait.track)
+
+
+def _own_map(track: FaceTrack, portrait: Portrait, *, size: tuple[int, int]) -> Tensor:
+    """The portrait's parsing map, (1, 3, *size); label maps are cut out of the original image, which is finer."""
+    if track.label_maps is None and portrait.track is not None:
+        return parsing_map_signal(portrait.track, size=size).frames
+    left, top, width, height = portrait.window
+    place = Similarity(1.0, np.array([left, top, 0.0]), np.zeros(3), (height, width))
+    return parsing_map_signal(track, size=size, place=place).frames
 
 
 def prepare_motion(
@@ -80,7 +89,7 @@ def prepare_motion(
     driving: FaceTrack,
     *,
     reference: FaceTrack | None = None,
-    alignment: Alignment = "relative",
+    alignment: Placing | None = None,
     frames: Tensor | None = None,
 ) -> MotionSignal:
     """The motion signal that a model takes, placed on the reference.
@@ -89,16 +98,13 @@ def prepare_motion(
         driving: the driving face.
         reference: the portrait's face in the model's pixels (``PortraitReference.track``); without it the
             driving face stays where it is in its own frame.
+        alignment: None takes the motion kind's own, see motion/signals.py.
         frames: (F, 3, H, W) in [-1, 1], the driving frames; only masked frames need them.
     """
-    size = model.config.size
-    if model.config.motion_kind == "masked_frames":
-        if frames is None:
-            raise InputError("driving: this model is driven by masked frames; connect the driving frames too")
-        place = None if reference is None else placement(driving, reference, mode=alignment)
-        return masked_frames_signal(frames, driving, size=size, place=place)
-    placed = driving if reference is None else align(driving, reference, mode=alignment)
-    return parsing_map_signal(placed, size=size)
+    config = model.config
+    return make_signal(
+        config.motion_kind, driving, reference=reference, placing=alignment, frames=frames, size=config.size
+    )
 
 
 @torch.no_grad()
@@ -121,7 +127,8 @@ def sample_chunks(
     Yields:
         (1, n, C, h, w), the clean latents of the next n frames.
     """
-    windows = CyclicOverlap(sampling.window, sampling.overlap, cyclic=sampling.cyclic)
+    check_signal(motion, kind=model.config.motion_kind, size=model.config.size, model=model.config.name)
+    windows = make_windows(sampling)
     guidance = SignalFusion(
         identity=sampling.identity,
         motion=sampling.motion,
@@ -176,7 +183,7 @@ def animate(
     track: FaceTrack,
     foreground: Tensor | None = None,
     sampling: SamplingConfig | None = None,
-    alignment: Alignment = "relative",
+    alignment: Placing | None = None,
     framing: Framing = "auto",
     driving_frames: Tensor | None = None,
     observer: StepObserver | None = None,

@@ -18,7 +18,7 @@ from torch import Tensor
 NUM_LANDMARKS = 478
 """468 face-mesh points followed by 2 x 5 iris points, MediaPipe's topology."""
 
-MotionKind = Literal["parsing_map", "masked_frames"]
+MotionKind = Literal["parsing_map", "masked_frames", "drawn_landmarks", "split_landmarks"]
 PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
 
 
@@ -46,6 +46,18 @@ class Component(enum.IntEnum):
     LOWER_LIP = 9
     INNER_MOUTH = 10
     FACE = 11
+
+
+class PersonPart(enum.IntEnum):
+    """Further labels of a component map, around the face: only an analyser that parses pixels gives them.
+
+    Skin is that of neck and ears, with what they wear.
+    """
+
+    HAIR = 12
+    SKIN = 13
+    CLOTHES = 14
+    HAT = 15
 
 
 PALETTE: Mapping[Component, tuple[int, int, int]] = MappingProxyType(
@@ -83,7 +95,8 @@ class FaceTrack:
         confidence: (F,) float32 in [0, 1]; 0 where the frame was filled in.
         detected: (F,) bool; False where the frame was filled in.
         size: (H, W) of the frames in pixels.
-        label_maps: (F, H, W) uint8 of ``Component``, or None when they are drawn from the landmarks on demand.
+        label_maps: (F, H, W) uint8 of ``Component`` and ``PersonPart``, or None when they are drawn from the landmarks
+            on demand.
     """
 
     boxes: np.ndarray
@@ -112,11 +125,12 @@ class FaceTrack:
 
 @dataclass(frozen=True)
 class MotionSignal:
-    """What moves, as pictures: a parsing map or masked frames.
+    """What moves, as pictures: parsing maps, masked frames or drawn landmarks.
 
     Attributes:
-        kind: which of the two motion signals this is; a model accepts one kind.
-        frames: (F, 3, H, W) float32 in [0, 1], black where nothing is said.
+        kind: which of the motion signals this is; a model accepts one kind.
+        frames: (F, 3, H, W) float32 in [0, 1], black where nothing is said; a kind of several pictures has three
+            channels for each of them.
     """
 
     kind: MotionKind

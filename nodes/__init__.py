@@ -13,13 +13,14 @@ from .evaluate import CompareReenactment
 from .faces import AnalyzeFaces, FaceRegionMask
 from .guidance import CyclicOverlapWindows, HistoryFrames, SignalFusion
 from .guider import PortraitGuider, PortraitSigmas
-from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel
+from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel, LoadPortraitModelFiles
 from .media import CreatePortraitVideo, SavePortraitImages
-from .motion import MaskedFramesMotion, ParsingMapMotion
+from .motion import DrawnLandmarksMotion, MaskedFramesMotion, ParsingMapMotion
 from .reference import EncodeReference
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadPortraitModel,
+    LoadPortraitModelFiles,
     DownloadPortraitModel,
     LoadFaceAnalyzer,
     ExampleMedia,
@@ -29,6 +30,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     PasteFaceBack,
     ParsingMapMotion,
     MaskedFramesMotion,
+    DrawnLandmarksMotion,
     EncodeReference,
     SignalFusion,
     CyclicOverlapWindows,

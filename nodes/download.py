@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..model_core.weights.catalog import CATALOG, Download
+from ..model_core.weights.catalog import CATALOG, UNCHECKED, Download
 from . import bridge
 from .aliases import search_aliases
 
@@ -14,10 +14,11 @@ CATEGORY = "VividPortraits/load"
 
 
 def _choice(entry: Download) -> str:
-    return f"{entry.name} ({entry.size / 1e6:.1f} MB, {entry.licence})"
+    size = "size and hash not known here" if entry.size is None else f"{entry.size / 1e6:.1f} MB"
+    return f"{entry.name} ({size}, {entry.licence})"
 
 
-CHOICES = {_choice(entry): entry for entry in CATALOG}
+CHOICES = {_choice(entry): entry for entry in (*CATALOG, *UNCHECKED)}
 
 
 class DownloadPortraitModel(io.ComfyNode):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -11,14 +13,26 @@ from . import bridge
 from .aliases import search_aliases
 from .sockets import FaceTrackSocket, MotionSocket
 
+if TYPE_CHECKING:
+    from ..model_core.types import MotionSignal
+
 CATEGORY = "VividPortraits/motion"
 
 
-def _placing(picture: str) -> list[Any]:
+_RELATIVE = "relative: the driving motion from the portrait's own place and size."
+_ABSOLUTE = "absolute: as it is in the driving frames."
+_STYLES = {"lines": "drawn_landmarks", "head and mouth": "split_landmarks"}
+
+
+def _placing(
+    picture: str, alignments: Sequence[str] = ("relative", "absolute"), tooltip: str = f"{_RELATIVE} {_ABSOLUTE}"
+) -> list[Any]:
     """Inputs that say where in the model's frame the motion is shown.
 
     Args:
         picture: what the motion signal's pictures are called.
+        alignments: the choices of the alignment, the default first.
+        tooltip: what they mean.
     """
     return [
         FaceTrackSocket.Input(
@@ -29,10 +43,9 @@ def _placing(picture: str) -> list[Any]:
         ),
         io.Combo.Input(
             "alignment",
-            options=["relative", "absolute"],
-            default="relative",
-            tooltip="relative: the driving motion from the portrait's own place and size. absolute: as it "
-            "is in the driving frames.",
+            options=list(alignments),
+            default=alignments[0],
+            tooltip=tooltip,
         ),
         io.Int.Input(
             "width",
@@ -74,11 +87,7 @@ class ParsingMapMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, driving: Any, alignment: str, width: int, height: int, reference: Any = None) -> io.NodeOutput:
-        from ..model_core.motion.alignment import align
-        from ..model_core.motion.parsing_map import parsing_map_signal
-
-        placed = driving if reference is None else align(driving, reference, mode=alignment)
-        signal = parsing_map_signal(placed, size=(height or placed.size[0], width or placed.size[1]))
+        signal = _made("parsing_map", driving, reference, alignment, width, height)
         return io.NodeOutput(signal, bridge.unit_to_image(signal.frames))
 
 
@@ -109,11 +118,65 @@ class MaskedFramesMotion(io.ComfyNode):
     def execute(
         cls, driving: Any, images: Tensor, alignment: str, width: int, height: int, reference: Any = None
     ) -> io.NodeOutput:
-        from ..model_core.motion.alignment import placement
-        from ..model_core.motion.masked_frames import masked_frames_signal
-
         frames = bridge.from_image(images, name="images")
-        place = None if reference is None else placement(driving, reference, mode=alignment)  # type: ignore[arg-type]
-        shown = driving.size if reference is None else reference.size
-        signal = masked_frames_signal(frames, driving, size=(height or shown[0], width or shown[1]), place=place)
+        signal = _made("masked_frames", driving, reference, alignment, width, height, frames=frames)
         return io.NodeOutput(signal, bridge.unit_to_image(signal.frames))
+
+
+class DrawnLandmarksMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VividPortraitsDrawnLandmarksMotion",
+            display_name="Drawn Landmarks Motion",
+            category=CATEGORY,
+            **search_aliases("facial landmarks", "follow your emoji", "face reenactment", "expression-aware landmarks"),
+            description="Draws the driving face's landmarks as the pictures that public landmark models were trained "
+            "on: FollowYourEmoji, and AnimateAnyone's face reenactment.",
+            inputs=[
+                FaceTrackSocket.Input("driving", tooltip="The driving face, from Analyze Faces."),
+                io.Combo.Input(
+                    "style",
+                    options=list(_STYLES),
+                    default="lines",
+                    tooltip="lines: coloured lines along brows, lids and lips, and the pupils (FollowYourEmoji). head "
+                    "and mouth: dots in two pictures (AnimateAnyone's face reenactment).",
+                ),
+                *_placing(
+                    "pictures",
+                    ("retarget", "relative", "absolute"),
+                    "retarget: the driver's expression and head movement on the portrait's own face, as "
+                    f"FollowYourEmoji does it. {_RELATIVE} {_ABSOLUTE}",
+                ),
+            ],
+            outputs=[
+                MotionSocket.Output(display_name="motion", tooltip="For Animate Portrait."),
+                io.Image.Output(display_name="images", tooltip="The same as pictures, a frame's side by side."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, driving: Any, style: str, alignment: str, width: int, height: int, reference: Any = None
+    ) -> io.NodeOutput:
+        signal = _made(_STYLES[style], driving, reference, alignment, width, height)
+        shown = torch.cat(signal.frames.split(3, dim=1), dim=-1)
+        return io.NodeOutput(signal, bridge.unit_to_image(shown))
+
+
+def _made(
+    kind: str,
+    driving: Any,
+    reference: Any,
+    alignment: str,
+    width: int,
+    height: int,
+    *,
+    frames: Tensor | None = None,
+) -> MotionSignal:
+    """The motion signal of a kind; a side of 0 is the reference's, or without one the driving frames'."""
+    from ..model_core.motion.signals import make_signal
+
+    shown = (driving if reference is None else reference).size
+    size = (height or shown[0], width or shown[1])
+    return make_signal(kind, driving, reference=reference, placing=alignment, frames=frames, size=size)  # type: ignore[arg-type]

@@ -51,22 +51,15 @@ def clip_inputs() -> list[Any]:
 
 def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> None:
     """Raise InputError, naming the input, where model, reference and motion do not belong together."""
+    from ..model_core.motion.signals import check_signal
+
     config = model.model.config
     if reference.model.config != config:
         raise bridge.InputError(
             f"reference: encoded with model {reference.model.config.name}, animated with {config.name}; connect "
             "the same model to both nodes"
         )
-    if motion.kind != config.motion_kind:
-        raise bridge.InputError(f"motion: is {motion.kind}, model {config.name} takes {config.motion_kind}")
-    if len(motion) == 0:
-        raise bridge.InputError("motion: has no frames; give Analyze Faces at least one driving frame with a face")
-    height, width = motion.frames.shape[-2:]
-    if (height, width) != tuple(config.size):
-        raise bridge.InputError(
-            f"motion: is {width}x{height}, model {config.name} takes {config.size[1]}x{config.size[0]}; connect "
-            "Encode Reference's framed_track to Parsing Map Motion, or set its width and height"
-        )
+    check_signal(motion, kind=config.motion_kind, size=config.size, model=config.name)
 
 
 def sampling_settings(
@@ -84,7 +77,14 @@ def sampling_settings(
             guidance_end=guidance.end,
         )
     if windows is not None:
-        settings = replace(settings, window=windows.length, overlap=windows.overlap, cyclic=windows.cyclic)
+        settings = replace(
+            settings,
+            window=windows.length,
+            overlap=windows.overlap,
+            cyclic=windows.cyclic,
+            blend=windows.blend,
+            wrapped=False,
+        )
     if history is not None:
         settings = replace(settings, history=history.frames, chunk=history.chunk)
     return settings

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"types"},
     "images": {"types", "errors", "files"},
     **{room: VOCABULARY for room in ROOMS},
-    "faces": VOCABULARY | {"weights.catalog"},
+    "faces": VOCABULARY | {"weights.catalog", "motion.components"},
     "sampling": VOCABULARY | {"backbones.base"},
     "weights": VOCABULARY | {"backbones.unet.config", "backbones.dit.config"},
     "models": VOCABULARY | ROOMS,

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from model_core import pipeline
 from model_core.config import SamplingConfig
 from model_core.errors import CancelledError, InputError
 from model_core.models import PortraitModel, build_model
+from model_core.motion.parsing_map import label_map
 from model_core.pipeline import animate, encode_reference, prepare_motion, sample_chunks, sample_clip
-from model_core.types import FaceTrack, StepEvent
+from model_core.types import FaceTrack, MotionSignal, ReferenceInputs, StepEvent
 
 Animate = Callable[..., Tensor]
 
@@ -194,3 +196,56 @@ def test_masked_frames_need_the_driving_frames(tiny_model: PortraitModel, make_t
         prepare_motion(masked, make_track(2))
     signal = prepare_motion(masked, make_track(2), frames=torch.rand(2, 3, 64, 64))
     assert signal.kind == "masked_frames" and signal.frames.shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("drawn_landmarks", 3), ("split_landmarks", 6)])
+def test_the_motion_is_drawn_as_the_model_s_config_says(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack], kind: Any, channels: int
+) -> None:
+    model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, motion_kind=kind))
+    signal = prepare_motion(model, make_track(2), reference=make_track(1, size=32))
+    assert signal.kind == kind and signal.frames.shape == (2, channels, 32, 32)
+
+
+def test_another_motion_than_the_model_s_is_refused_before_sampling(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    drawn = MotionSignal("drawn_landmarks", torch.zeros(2, 3, 32, 32))
+    with pytest.raises(InputError, match="takes parsing_map; connect Parsing Map Motion instead of Drawn Landmarks"):
+        next(sample_chunks(tiny_model, reference, drawn, tiny_model.config.sampling))
+
+
+def alike(one: Tensor, other: Tensor) -> float:
+    """Cosine of two pictures."""
+    return float(torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))
+
+
+@pytest.mark.parametrize("framing", ["full", "face"])
+def test_a_portrait_s_label_map_is_framed_as_its_landmarks_are(
+    tiny_model: PortraitModel,
+    portrait: Tensor,
+    make_track: Callable[..., FaceTrack],
+    monkeypatch: pytest.MonkeyPatch,
+    framing: Any,
+) -> None:
+    track = make_track(1)
+    labels = label_map(track.landmarks[0], track.size, track.size)[None]
+    seen: list[ReferenceInputs] = []
+    monkeypatch.setattr(tiny_model.backbone, "encode_reference", seen.append)
+    for known in (track, dataclasses.replace(track, label_maps=labels)):
+        encode_reference(tiny_model, portrait, track=known, framing=framing)
+    drawn, parsed = (inputs.motion for inputs in seen)
+    assert drawn is not None and parsed is not None and parsed.shape == (1, 3, 32, 32)
+    assert alike(drawn, parsed) > 0.9 > alike(drawn.roll(3, -1), parsed)
+
+
+def test_a_parser_s_map_drives_at_the_portrait_s_place(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]
+) -> None:
+    driving, reference = make_track(3, size=128), make_track(1, size=32)
+    maps = np.stack([label_map(points, driving.size, driving.size) for points in driving.landmarks])
+    drawn = prepare_motion(tiny_model, driving, reference=reference).frames
+    parsed = prepare_motion(tiny_model, dataclasses.replace(driving, label_maps=maps), reference=reference).frames
+    assert alike(drawn, parsed) > 0.9 > alike(drawn.roll(3, -1), parsed)
+    assert not torch.equal(drawn, parsed)

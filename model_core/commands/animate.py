@@ -10,18 +10,20 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..cli import DEFAULT_MODEL
 from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
 from ..faces.analyzer import FaceAnalyzer
+from ..faces.backends import load_analyzer
 from ..faces.foreground import estimate_foreground
-from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import check_reference, load_image, save_image, to_uint8
-from ..models import PortraitModel, load_model
+from ..models import PortraitModel, find_model, load_files, load_model
 from ..pipeline import PortraitReference, decode, encode_reference, prepare_motion, sample_chunks
 from ..types import FaceTrack, MotionSignal
 from ..video.read import VideoInfo, open_video, read_chunks
@@ -47,12 +49,7 @@ def run(args: argparse.Namespace) -> None:
     stages = Stages()
     device = choose_device(args.device)
     with stages("load model"):
-        model = load_model(
-            args.model,
-            device=device,
-            dtype=choose_dtype(args.dtype, device),
-            folders=[Path(folder) for folder in args.models_folder],
-        )
+        model = _load(args, device)
         sampling = sampling_from(args, model.config.sampling)
     if args.frames is not None and args.frames < 1:
         raise InputError(f"--frames {args.frames}: must be at least 1")
@@ -61,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     writer = VideoWriter(
         args.output, fps=info.fps, audio_from=args.driving if info.has_audio and not args.no_audio else None
     )
-    analyzer = MediaPipeAnalyzer()
+    analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=device)
     with stages("analyse faces"):
         track = _analyze([_frame(image)], analyzer, args, name=args.reference, face_index=0)
         foreground = _foreground(args, image, track)
@@ -73,16 +70,25 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote {args.output}: {len(motion)} frames of {model.config.size[1]}x{model.config.size[0]}")
     if args.sheet:
         portrait = to_uint8(decode(model, reference.latents[None]))[0]
-        maps = [to_uint8(motion.frames[[i]] * 2 - 1)[0] for i in driving.shown_at]
+        pictures = motion.frames.unflatten(1, (-1, 3)).amax(dim=1)  # those of one frame over each other
+        maps = [to_uint8(pictures[[i]] * 2 - 1)[0] for i in driving.shown_at]
         save_image(contact_sheet(_rows(driving.shown, maps, shown), reference=portrait), args.sheet)
         print(f"wrote {args.sheet}")
     print(stages.table())
 
 
+def _load(args: argparse.Namespace, device: torch.device) -> PortraitModel:
+    dtype, folders = choose_dtype(args.dtype, device), [Path(folder) for folder in args.models_folder]
+    if not args.part:
+        return load_model(args.model, device=device, dtype=dtype, folders=folders)
+    whole = [] if args.model == DEFAULT_MODEL else [find_model(args.model, folders)]
+    return load_files([*whole, *args.part], device=device, dtype=dtype)
+
+
 def _rows(
     driving: list[np.ndarray], maps: list[np.ndarray], result: list[np.ndarray]
 ) -> list[tuple[str, list[np.ndarray]]]:
-    return [("driving", driving), ("parsing map", maps), ("result", result)]
+    return [("driving", driving), ("motion", maps), ("result", result)]
 
 
 def _frame(image: Tensor) -> np.ndarray:

@@ -19,8 +19,8 @@ class FaceDetection:
         landmarks: (478, 3) float32 in MediaPipe's topology; x, y in pixels (the centre of the first pixel is
             at 0.5), z in the same unit, towards the viewer < 0.
         confidence: in (0, 1]; what it means is the analyser's to say.
-        label_map: (H, W) uint8 of ``Component`` from an analyser that parses pixels, else None: then it is
-            drawn from the landmarks on demand.
+        label_map: (H, W) uint8 of ``Component`` and ``PersonPart`` from an analyser that parses pixels, else None:
+            then it is drawn from the landmarks on demand.
     """
 
     box: np.ndarray

@@ -68,7 +68,7 @@ def crop_frames(frames: Tensor, region: CropRegion, *, size: int | None = None) 
 
 
 def crop_track(track: FaceTrack, region: CropRegion, *, size: int | None = None) -> FaceTrack:
-    """The same face in the pixels of the crop; label maps are dropped."""
+    """The same face in the pixels of the crop; label maps are cut out too, and are background beyond the frame."""
     side = region.side if size is None else size
     ratio = np.float32(side / region.side)
     origin = np.array((region.x, region.y, 0), dtype=np.float32)
@@ -78,8 +78,19 @@ def crop_track(track: FaceTrack, region: CropRegion, *, size: int | None = None)
         landmarks=(track.landmarks - origin) * ratio,
         boxes=corners.reshape(-1, 4),
         size=(side, side),
-        label_maps=None,
+        label_maps=None if track.label_maps is None else _crop_labels(track.label_maps, region, side),
     )
+
+
+def _crop_labels(labels: np.ndarray, region: CropRegion, side: int) -> np.ndarray:
+    """Label maps (F, H, W) as (F, side, side); every pixel takes the label at its middle."""
+    height, width = region.frame_size
+    steps = np.floor((np.arange(side) + 0.5) * region.side / side).astype(np.int64)
+    rows, columns = region.y + steps, region.x + steps
+    outside = ((rows < 0) | (rows >= height))[:, None] | ((columns < 0) | (columns >= width))[None]
+    cut = labels[:, rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
+    cut[:, outside] = 0
+    return cut
 
 
 def paste_back(

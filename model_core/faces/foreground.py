@@ -1,8 +1,10 @@
-"""Which pixels of a portrait are the person: its face grown by GrabCut.
+"""Which pixels of a portrait are the person: what a face parser labelled, or its face grown by GrabCut.
 
 VividPortraits feeds foreground and background to different networks. Without a segmentation network the face's
 outline says where the person surely is; a rough head and shoulders say where the person may be; GrabCut (OpenCV)
-moves the border to where the colours change. A mask that the user brings always wins.
+moves the border to where the colours change. A face parser's label map (facer) says more: what it labelled is the
+person, and above the chin nothing else is but what is close to it, such as ears; GrabCut has only the body left to
+find. A mask that the user brings always wins.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images import to_uint8
-from ..types import FaceTrack
+from ..types import Component, FaceTrack
 
 _WORKING_SIDE = 256  # GrabCut's time grows with the pixels, and the mask is soft anyway
 _ITERATIONS = 4
+_NEAR = 0.15  # widths of the face around what a parser labelled that may belong to the person too
 
 _TURN = np.arange(48) * (2 * np.pi / 48)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
@@ -61,18 +64,22 @@ def estimate_foreground(image: Tensor, track: FaceTrack, *, mask: Tensor | None 
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     points = track.landmarks[0, :, :2] * np.array((size[0] / width, size[1] / height))
-    person = _segment(small, points)
+    labels = None
+    if track.label_maps is not None:
+        labels = cv2.resize(track.label_maps[0], size, interpolation=cv2.INTER_NEAREST)
+    person = _segment(small, person_prior(points, small.shape[:2], labels=labels))
     soft = cv2.GaussianBlur(person.astype(np.float32), (0, 0), max(min(size) / 200.0, 0.5))
     full = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR).clip(0.0, 1.0)
     return torch.from_numpy(full)[None, None].to(image.device)
 
 
-def person_prior(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def person_prior(points: np.ndarray, size: tuple[int, int], *, labels: np.ndarray | None = None) -> np.ndarray:
     """Where the person surely is, and where hair, neck and shoulders may be.
 
     Args:
         points: (478, 2) landmarks in pixels.
         size: (H, W) of the picture.
+        labels: (H, W) uint8 of a face parser, which knows face and hair at least.
     Returns:
         (H, W) uint8 of OpenCV's GrabCut classes.
     """
@@ -87,13 +94,18 @@ def person_prior(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     hull = cv2.convexHull(points.astype(np.float32))[:, 0]
     # a little inside: the outline itself may lie on the background
     _fill(classes, hull + (hull.mean(axis=0) - hull) * 0.06, cv2.GC_FGD)
+    if labels is not None:
+        labelled = labels != Component.BACKGROUND
+        distance = cv2.distanceTransform((~labelled).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        above = np.arange(size[0])[:, None] < chin[1]
+        classes[above & (distance > _NEAR * unit[0])] = cv2.GC_BGD
+        classes[labelled] = cv2.GC_FGD
     _fill(classes, chin + _TRUNK * unit, cv2.GC_FGD)
     return classes
 
 
-def _segment(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _segment(pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """(H, W) bool: GrabCut from the prior, then the part that belongs to the face, without holes."""
-    classes = person_prior(points, pixels.shape[:2])
     sure = classes == cv2.GC_FGD
     person = np.isin(classes, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if person.all() or not sure.any():

@@ -63,7 +63,7 @@ def smooth_track(
     """The track with landmarks and boxes filtered; the settings of ``one_euro``.
 
     Speeds are measured in sizes of the face (the side of its median box), so that the same settings serve
-    every resolution. Label maps are dropped: they would no longer agree with the landmarks.
+    every resolution. Label maps stay as they were parsed.
     """
     sides = np.sqrt(np.maximum(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1), 1e-6))
     unit = float(np.median(sides))
@@ -72,7 +72,7 @@ def smooth_track(
         for values in (track.landmarks, track.boxes)
     ]
     landmarks, boxes = (values.astype(np.float32) for values in smoothed)
-    return replace(track, landmarks=landmarks, boxes=boxes, label_maps=None)
+    return replace(track, landmarks=landmarks, boxes=boxes)
 
 
 def _causal(values: np.ndarray, fps: float, min_cutoff: float, beta: float, derivative_cutoff: float) -> np.ndarray:

@@ -44,12 +44,18 @@ class Similarity:
     target: np.ndarray
     size: tuple[int, int]
 
+    @classmethod
+    def in_place(cls, size: tuple[int, int]) -> Similarity:
+        """Leaves everything where it is in a frame of ``size`` (H, W)."""
+        nowhere = np.zeros(3)
+        return cls(1.0, nowhere, nowhere, size)
+
     def points(self, landmarks: np.ndarray) -> np.ndarray:
         """Landmarks (..., 3) of the driving frames as they lie in the reference image, float32."""
         return (self.target + (landmarks - self.source) * self.scale).astype(np.float32)
 
     def track(self, track: FaceTrack) -> FaceTrack:
-        """The track in the reference image's pixels, without label maps (they are drawn on demand)."""
+        """The track in the reference image's pixels, without label maps: ``warp`` moves pixels, and where to."""
         corners = self.target[:2] + (track.boxes.reshape(-1, 2, 2) - self.source[:2]) * self.scale
         return replace(
             track,
@@ -98,7 +104,8 @@ def align(
     """Bring the driving track into the reference image's pixels; settings and errors of ``placement``.
 
     Returns:
-        F frames, ``size`` of the reference, without label maps (they are drawn on demand).
+        F frames, ``size`` of the reference, without label maps: to let those drive, hand ``placement`` to
+        ``parsing_map_signal``.
     """
     return placement(driving, reference, mode=mode, driving_rest_frame=driving_rest_frame).track(driving)
 
@@ -132,7 +139,7 @@ def placement(
         return Similarity(scale, source, target, reference.size)
     if mode != "relative":
         raise InputError(f"alignment: unknown mode {mode!r}; choose 'relative' or 'absolute'")
-    rest = _resting_landmarks(driving, driving_rest_frame)
+    rest = resting_landmarks(driving, driving_rest_frame)
     return face_similarity(rest, reference.landmarks[0], size=reference.size)
 
 
@@ -195,7 +202,8 @@ def rest_frame(track: FaceTrack) -> int:
     return int(np.argmin(score))
 
 
-def _resting_landmarks(driving: FaceTrack, frame: int | Literal["frontal"]) -> np.ndarray:
+def resting_landmarks(driving: FaceTrack, frame: int | Literal["frontal"]) -> np.ndarray:
+    """(478, 3) float64 of the frame in which the driver is taken to look as the portrait does; see ``placement``."""
     index = rest_frame(driving) if frame == "frontal" else frame
     if not -len(driving) <= index < len(driving):
         raise InputError(f"driving: rest frame {index} of a clip of {len(driving)} frames; choose an earlier one")

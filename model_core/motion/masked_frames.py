@@ -53,9 +53,7 @@ def masked_frames_signal(
         )
     if not torch.isfinite(frames).all():
         raise InputError("driving: NaN or infinite pixels; check how the frames were made")
-    if place is None:
-        nowhere = np.zeros(3)
-        place = Similarity(1.0, nowhere, nowhere, track.size)
+    place = place or Similarity.in_place(track.size)
     placed = place.track(track)
     # to [0, 1] before: what lies beyond the frame has to be black
     signal = place.warp((frames + 1.0) / 2.0, size=size).clamp(0.0, 1.0)

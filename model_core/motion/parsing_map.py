@@ -1,9 +1,11 @@
 """The motion signal of VividPortraits: a picture of the labelled face components.
 
-Brows, eyes, nose, lips and the open mouth are filled polygons through the landmarks; the irises are drawn
-into the eyes, as the paper adds the eyeball position that a face parser's map lacks. Background, hair, skin
-and the face's contour are left out: they would carry the driver's face shape over to the portrait.
-(METHODS: motion input. The colours are ours; the paper's map has one per FaRL label.)
+Brows, eyes, nose, lips and the open mouth are filled polygons through the landmarks, or the pixels of a face
+parser where the analyser is one; the irises are drawn into the eyes, as the paper adds the eyeball position that
+a face parser's map lacks. Background, hair, skin and the face's contour are left out: they would carry the
+driver's face shape over to the portrait. Both ways have the same components in the same colours, so that a model
+need not know which made its picture. (METHODS: motion input. The colours are ours; the paper's map has one per
+FaRL label.)
 
 Landmarks are in continuous pixels: the centre of the first pixel is at 0.5.
 """
@@ -19,6 +21,7 @@ import torch
 
 from ..errors import InputError
 from ..types import NUM_LANDMARKS, PALETTE, Component, FaceTrack, MotionSignal
+from .alignment import Similarity
 from .components import OTHER_SIDE, RINGS, visible_side
 
 _ORDER = (
@@ -62,18 +65,37 @@ def draw_parsing_map(landmarks: np.ndarray, *, source_size: tuple[int, int], siz
     return cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
-def parsing_map_signal(track: FaceTrack, *, size: tuple[int, int]) -> MotionSignal:
-    """The parsing maps of a clip, (F, 3, H, W) in [0, 1], drawn from the track's landmarks.
+def parsing_map_signal(track: FaceTrack, *, size: tuple[int, int], place: Similarity | None = None) -> MotionSignal:
+    """The parsing maps of a clip: the track's label maps where it has them, else drawn from its landmarks.
 
     Args:
         track: F frames; its own ``size`` is stretched to ``size``, so crop before if the shapes differ.
         size: (H, W) of the maps.
+        place: where the frames lie in the reference image (``alignment.placement``), pixels and landmarks alike;
+            None leaves them where they are.
+    Returns:
+        (F, 3, H, W) float32 in [0, 1].
     """
+    place = place or Similarity.in_place(track.size)
+    if track.label_maps is not None:
+        return MotionSignal("parsing_map", _coloured(track.label_maps, place, size))
     maps = np.zeros((len(track), *size, 3), dtype=np.uint8)
-    for frame, landmarks in enumerate(track.landmarks):
-        maps[frame] = draw_parsing_map(landmarks, source_size=track.size, size=size)
+    for frame, landmarks in enumerate(place.track(track).landmarks):
+        maps[frame] = draw_parsing_map(landmarks, source_size=place.size, size=size)
     frames = torch.from_numpy(maps).permute(0, 3, 1, 2).to(torch.float32) / 255.0
     return MotionSignal("parsing_map", frames.contiguous())
+
+
+def _coloured(labels: np.ndarray, place: Similarity, size: tuple[int, int]) -> torch.Tensor:
+    """Label maps (F, h, w) as pictures of ``PALETTE``, moved as pixels; averaged where they shrink, as drawn ones."""
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    for component, colour in PALETTE.items():
+        colours[component] = colour
+    frames = torch.empty(len(labels), 3, *size)
+    for number, frame in enumerate(labels):
+        picture = torch.from_numpy(colours[frame]).permute(2, 0, 1)[None] / 255.0
+        frames[number] = place.warp(picture, size=size)[0].clamp_(0.0, 1.0)
+    return frames
 
 
 def label_map(landmarks: np.ndarray, source_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

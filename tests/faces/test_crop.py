@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,18 @@ def test_the_track_moves_with_the_crop() -> None:
     assert moved.size == (40, 40)
     assert moved.boxes[0].tolist() == [10, 4, 30, 28]
     assert moved.landmarks[0, 0].tolist() == [10, 4, 0]
+
+
+def test_label_maps_are_cut_as_the_frames_are() -> None:
+    labels = np.random.default_rng(0).integers(0, 12, (2, HEIGHT, WIDTH), np.uint8)
+    track = replace(face_track((10, 10, 20, 20), (11, 10, 21, 20)), label_maps=labels)
+    region = CropRegion(-6, 12, 40, (HEIGHT, WIDTH))
+    made = crop_track(track, region).label_maps
+    assert made is not None and made.shape == (2, 40, 40)
+    assert np.array_equal(made[:, :28, 6:], labels[:, 12:, :34])
+    assert not made[:, :, :6].any() and not made[:, 28:].any()  # background beyond the frame
+    twice = crop_track(track, region, size=80).label_maps
+    assert twice is not None and np.array_equal(twice[:, ::2, ::2], made) and np.array_equal(twice[:, 1::2, 1::2], made)
 
 
 def test_one_picture_takes_many_crops() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from model_core.errors import InputError
 from model_core.faces.foreground import estimate_foreground
-from model_core.types import FaceTrack
+from model_core.types import Component, FaceTrack, PersonPart
 
 SIZE = 128
 
@@ -44,6 +46,30 @@ def test_the_person_is_found(portrait: tuple[Tensor, np.ndarray]) -> None:
     assert 0 <= float(mask.min()) and float(mask.max()) <= 1
     found = mask[0, 0].numpy() > 0.5
     assert (found & person).sum() / (found | person).sum() > 0.9
+
+
+def test_what_a_parser_labelled_is_the_person(portrait: tuple[Tensor, np.ndarray]) -> None:
+    image, person = portrait
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    labels[((columns - 64) / 26) ** 2 + ((rows - 47) / 33) ** 2 < 1] = PersonPart.HAIR
+    labels[((columns - 64) / 20) ** 2 + ((rows - 55) / 25) ** 2 < 1] = Component.FACE
+    labels[20:40, 100:110] = PersonPart.HAT  # a feather of the wall's colour, which no colour would tell
+    track = replace(face_track(), label_maps=labels[None])
+    found = estimate_foreground(image, track)[0, 0].numpy() > 0.5
+    assert found[22:38, 102:108].all()
+    person = person | (labels == PersonPart.HAT)
+    assert (found & person).sum() / (found | person).sum() > 0.9
+
+
+def test_beside_a_parsed_head_there_is_no_person(portrait: tuple[Tensor, np.ndarray]) -> None:
+    image = portrait[0].clone()
+    image[..., 10:60, 94:104] = image[..., 40:41, 60:61]  # a post of the hair's colour beside the head
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    labels[((columns - 64) / 26) ** 2 + ((rows - 47) / 33) ** 2 < 1] = PersonPart.HAIR
+    found = estimate_foreground(image, replace(face_track(), label_maps=labels[None]))[0, 0].numpy()
+    assert found[12:58, 99:103].max() < 0.5
 
 
 def test_it_is_reproducible() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,6 +63,8 @@ def test_the_track_is_smoothed_alike_at_every_resolution() -> None:
     assert small.landmarks.dtype == np.float32
     assert np.abs(np.diff(small.landmarks, axis=0)).mean() < np.abs(np.diff(landmarks, axis=0)).mean()
     np.testing.assert_allclose(small.boxes, boxes, atol=1e-4)
+    maps = np.zeros((6, 10, 10), np.uint8)
+    assert smooth_track(replace(tracks[0], label_maps=maps)).label_maps is maps  # parsed pixels are no landmarks
 
 
 def test_bad_settings_are_named() -> None:

@@ -46,19 +46,45 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return folder / "bin" / "python", {name: version for name, (version, _) in kept.items()} | dict([OPENCV])
 
 
+def resolved(python: Path, *wanted: str) -> dict[str, str]:
+    """What pip would install for ``wanted``: versions by name. Skips where no package index has it."""
+    pip = (installation()[1], "-m", "pip", "--python", python, "install", "--dry-run", "--quiet", "--report", "-")
+    done = run(*pip, *wanted, check=False)
+    offline = r"No matching distribution found|connection|name resolution"
+    if done.returncode != 0 and re.search(offline, done.stderr, re.IGNORECASE):
+        pytest.skip(f"INSTALL TEST DID NOT RUN: no package index that has {wanted}: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout[done.stdout.index("{") :])
+    return {item["metadata"]["name"].lower(): item["metadata"]["version"] for item in report["install"]}
+
+
+def moved(wanted: dict[str, str], packages: dict[str, str]) -> dict[str, str]:
+    return {name: f"{packages[name]} to {version}" for name, version in wanted.items() if name in packages}
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_a_requirement_moves_nothing_that_stands(standing, line):
     python, packages = standing
     assert {"torch", "torchvision", "numpy", "transformers", "av"} <= set(packages)
-    pip = (installation()[1], "-m", "pip", "--python", python, "install", "--dry-run", "--quiet", "--report", "-", line)
-    done = run(*pip, check=False)
-    offline = r"No matching distribution found|connection|name resolution"
-    if done.returncode != 0 and re.search(offline, done.stderr, re.IGNORECASE):
-        pytest.skip(f"INSTALL TEST DID NOT RUN: no package index that has {line}: {done.stderr[-300:]}")
-    assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout[done.stdout.index("{") :])
-    wanted = {item["metadata"]["name"].lower(): item["metadata"]["version"] for item in report["install"]}
+    wanted = resolved(python, line)
     assert re.split("[>=]", line)[0] in {*wanted, OPENCV[0]}, "it stands already: nothing is tested"
-    moved = {name: f"{packages[name]} to {version}" for name, version in wanted.items() if name in packages}
-    assert not moved
+    assert not moved(wanted, packages)
     assert not {name for name in wanted if name.startswith(("torch", "opencv", "onnxruntime", "nvidia"))}
+
+
+def test_facer_replaces_no_torch_where_torchvision_stands(standing):
+    python, packages = standing
+    wanted = resolved(python, "pyfacer==0.0.5")
+    assert "pyfacer" in wanted
+    assert not {name for name in wanted if name.startswith(("torch", "nvidia", "numpy"))}
+    assert not moved(wanted, packages)
+
+
+def test_facer_as_the_help_page_says_adds_no_second_opencv(standing):
+    python, packages = standing
+    page = (ROOT / "web" / "docs" / "VividPortraitsLoadFaceAnalyzer.md").read_text("utf-8")
+    (needed,) = re.findall(r"^pip install (timm .*)$", page, re.MULTILINE)
+    wanted = resolved(python, *needed.split())
+    assert {"validators", "scikit-image"} <= {*wanted, *packages}
+    assert not moved(wanted, packages)
+    assert not {name for name in wanted if name.startswith(("torch", "opencv", "nvidia"))}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
+from model_core.motion.alignment import Similarity
 from model_core.motion.components import RINGS
 from model_core.motion.parsing_map import draw_parsing_map, label_map, parsing_map_signal
-from model_core.types import PALETTE, Component, FaceTrack
+from model_core.types import PALETTE, Component, FaceTrack, PersonPart
 
 FRAME = (256, 256)
 
@@ -153,3 +155,68 @@ def test_the_signal_of_a_track(face: np.ndarray) -> None:
     assert float(signal.frames.min()) == 0.0 and float(signal.frames.max()) == 1.0
     expected = torch.from_numpy(draw(track.landmarks[1], (96, 128))).permute(2, 0, 1) / 255.0
     assert torch.equal(signal.frames[1], expected)
+
+
+# --- label maps of an analyser that parses pixels -----------------------------------------------------------------
+
+
+def parsed(face: np.ndarray, size: tuple[int, int] = FRAME) -> FaceTrack:
+    """A track whose label maps say what its landmarks say, with hair, and whose landmarks are then moved away."""
+    labels = label_map(face, FRAME, size)
+    labels[:10] = PersonPart.HAIR
+    return FaceTrack(
+        boxes=np.zeros((1, 4), np.float32),
+        landmarks=face[None] + np.float32([50, 50, 0]),
+        confidence=np.ones(1, np.float32),
+        detected=np.ones(1, bool),
+        size=size,
+        label_maps=labels[None],
+    )
+
+
+def as_picture(signal: torch.Tensor) -> np.ndarray:
+    return (signal * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def test_label_maps_drive_instead_of_the_landmarks(face: np.ndarray) -> None:
+    signal = parsing_map_signal(parsed(face), size=FRAME)
+    assert signal.kind == "parsing_map" and signal.frames.dtype == torch.float32
+    picture = as_picture(signal.frames[0])
+    labels = label_map(face, FRAME, FRAME)
+    for component, colour in PALETTE.items():
+        assert np.array_equal((picture == colour).all(axis=2), labels == component), component
+    # hair, skin and contour are black
+    assert not picture[np.isin(labels, (Component.FACE, Component.BACKGROUND))].any()
+
+
+def test_label_maps_are_averaged_where_they_shrink_as_drawings_are(face: np.ndarray) -> None:
+    small = parsing_map_signal(parsed(face), size=(64, 64)).frames[0]
+    drawn = torch.from_numpy(draw(face, (64, 64))).permute(2, 0, 1) / 255.0
+    assert (small - drawn).abs().mean() < 0.01
+    assert ((small - drawn).abs().amax(0) > 0.5).float().mean() < 0.005
+
+
+@settings(max_examples=15, deadline=None)
+@given(scale=st.floats(0.5, 2.0), x=st.floats(-40, 40), y=st.floats(-40, 40))
+def test_label_maps_are_moved_as_the_landmarks_are(face: np.ndarray, scale: float, x: float, y: float) -> None:
+    middle = np.array([128.0, 128.0, 0.0])
+    place = Similarity(scale, middle, middle + (x, y, 0), FRAME)
+    pixels = parsing_map_signal(parsed(face), size=(128, 128), place=place).frames[0]
+    drawn = draw_parsing_map(place.points(face), source_size=FRAME, size=(128, 128))
+    apart = (pixels - torch.from_numpy(drawn).permute(2, 0, 1) / 255.0).abs()
+    assert apart.mean() < 0.02 and (apart.amax(0) > 0.6).float().mean() < 0.02
+
+
+def test_placing_landmarks_here_is_aligning_them_before(face: np.ndarray) -> None:
+    track = replace(parsed(face), label_maps=None)
+    place = Similarity(1.3, np.array([100.0, 90, 0]), np.array([60.0, 70, 0]), (200, 160))
+    made = parsing_map_signal(track, size=(100, 80), place=place).frames
+    assert torch.equal(made, parsing_map_signal(place.track(track), size=(100, 80)).frames)
+
+
+def test_beyond_the_driving_frame_label_maps_say_nothing(face: np.ndarray) -> None:
+    place = Similarity(1.0, np.zeros(3), np.array([200.0, 0.0, 0.0]), FRAME)
+    track = parsed(face)
+    track.label_maps[:] = Component.NOSE  # type: ignore[index]
+    frames = parsing_map_signal(track, size=FRAME, place=place).frames[0]
+    assert not frames[:, :, :199].any() and frames[:, :, 201:].any()
