@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,11 +17,14 @@ from .backbones.base import AnimationInputs
 from .config import SamplingConfig
 from .errors import InputError
 from .faces.framing import Framing, frame_portrait
+from .images import to_float
 from .models import PortraitModel
 from .motion.alignment import Alignment, align, placement
 from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
+from .motion.scenes import Scene, place_scenes
 from .sampling import (
+    Chunk,
     CyclicOverlap,
     SignalFusion,
     carry_history,
@@ -29,7 +33,7 @@ from .sampling import (
     plan_chunks,
     sample,
 )
-from .types import FaceTrack, HistoryFrames, MotionSignal, ReferenceInputs, StepObserver
+from .types import FaceTrack, HistoryFrames, MotionSignal, MotionSource, ReferenceInputs, StepObserver
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,13 @@ class PortraitReference:
         encoded: the backbone's own state.
         latents: (1, C, h, w).
         track: the portrait's face in the pixels of the encoded image, one frame; None if it was not analysed.
+        window: (left, top, width, height) of what was encoded, in pixels of the original; None if it is not known.
     """
 
     encoded: Any
     latents: Tensor
     track: FaceTrack | None
+    window: tuple[int, int, int, int] | None = None
 
 
 @torch.no_grad()
@@ -72,7 +78,7 @@ def encode_reference(
         motion = parsing_map_signal(portrait.track, size=model.config.size).frames.to(pixels)
     mask = None if portrait.foreground is None else portrait.foreground.to(pixels)
     encoded = model.backbone.encode_reference(ReferenceInputs(pixels, latents, mask, motion))
-    return PortraitReference(encoded, latents, portrait.track)
+    return PortraitReference(encoded, latents, portrait.track, portrait.window)
 
 
 def prepare_motion(
@@ -101,14 +107,61 @@ def prepare_motion(
     return parsing_map_signal(placed, size=size)
 
 
+@dataclass(frozen=True)
+class DrivingMotion:
+    """The motion signal of a whole clip, drawn only for the frames that are asked for.
+
+    Attributes:
+        model: what the signal is for.
+        driving: the driving face; of a long video, one that reads what is taken (only ``len`` and ``take`` are used).
+        scenes: where the frames lie in the portrait's image, scene by scene.
+        frames: the driving frames from one number to another, (n, H, W, 3) uint8 a few at a time; only masked
+            frames need them.
+    """
+
+    model: PortraitModel
+    driving: FaceTrack
+    scenes: Sequence[Scene]
+    frames: Callable[[int, int], Iterator[np.ndarray]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.driving)
+
+    def take(self, frames: Sequence[int]) -> MotionSignal:
+        """The signal of frames that follow one another."""
+        start, stop = frames[0], frames[-1] + 1
+        bounds = [*(scene.start for scene in self.scenes), len(self)]
+        parts = [
+            self._scene(scene, max(scene.start, start), min(end, stop))
+            for scene, end in zip(self.scenes, bounds[1:], strict=True)
+            if scene.start < stop and end > start
+        ]
+        return MotionSignal(parts[0].kind, torch.cat([part.frames for part in parts]))
+
+    def _scene(self, scene: Scene, start: int, stop: int) -> MotionSignal:
+        size, track = self.model.config.size, self.driving.take(range(start, stop))
+        if self.model.config.motion_kind == "parsing_map":
+            return parsing_map_signal(scene.place.track(track), size=size)
+        if self.frames is None:
+            raise InputError("driving: this model is driven by masked frames; connect the driving frames too")
+        made: list[Tensor] = []
+        done = 0
+        for pixels in self.frames(start, stop):
+            part = track.take(range(done, done + len(pixels)))
+            made.append(masked_frames_signal(to_float(pixels), part, size=size, place=scene.place).frames)
+            done += len(pixels)
+        return MotionSignal("masked_frames", torch.cat(made))
+
+
 @torch.no_grad()
 def sample_chunks(
     model: PortraitModel,
     reference: PortraitReference,
-    motion: MotionSignal,
+    motion: MotionSource,
     sampling: SamplingConfig,
     *,
     history: HistoryFrames | None = None,
+    first_chunk: int = 0,
     observer: StepObserver | None = None,
 ) -> Iterator[Tensor]:
     """Sample a clip of any length chunk by chunk: latents and activations of one chunk are held at a time.
@@ -117,7 +170,9 @@ def sample_chunks(
     depends on the seed and the frame's number alone, so chunking does not change it.
 
     Args:
+        motion: a signal, or a ``DrivingMotion`` that is asked for one chunk at a time.
         history: finished frames to continue, e.g. of an earlier clip.
+        first_chunk: chunks of the clip that are finished already; ``history`` then is the last one's end.
     Yields:
         (1, n, C, h, w), the clean latents of the next n frames.
     """
@@ -129,7 +184,7 @@ def sample_chunks(
         start=sampling.guidance_start,
         end=sampling.guidance_end,
     )
-    for chunk in plan_chunks(len(motion), max(sampling.chunk, sampling.window)):
+    for chunk in clip_chunks(len(motion), sampling)[first_chunk:]:
         part = motion.take(range(chunk.start, chunk.stop))
         signal = MotionSignal(part.kind, part.frames.to(model.device, model.dtype))
         noise = frame_noise(tuple(reference.latents.shape[1:]), range(chunk.start, chunk.stop), seed=sampling.seed)
@@ -146,6 +201,11 @@ def sample_chunks(
         )
         yield latents
         history = carry_history(latents, signal, sampling.history)
+
+
+def clip_chunks(frames: int, sampling: SamplingConfig) -> list[Chunk]:
+    """How ``sample_chunks`` cuts a clip."""
+    return plan_chunks(frames, max(sampling.chunk, sampling.window))
 
 
 def sample_clip(
@@ -194,7 +254,11 @@ def animate(
         (n, 3, H, W) float32 in [-1, 1], the next n frames, at the model's size.
     """
     reference = encode_reference(model, image, track=track, foreground=foreground, framing=framing)
-    motion = prepare_motion(model, driving, reference=reference.track, alignment=alignment, frames=driving_frames)
+    motion: MotionSource
+    if driving_frames is None and reference.track is not None:
+        motion = DrivingMotion(model, driving, place_scenes(driving, reference.track, mode=alignment))
+    else:
+        motion = prepare_motion(model, driving, reference=reference.track, alignment=alignment, frames=driving_frames)
     settings = sampling or model.config.sampling
     for latents in sample_chunks(model, reference, motion, settings, observer=observer):
         yield decode(model, latents)

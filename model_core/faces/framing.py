@@ -23,11 +23,16 @@ _AUTO_RANGE = (0.4, 0.6)
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait in a model's frame: image (1, 3, H, W), its face and its foreground in the same pixels."""
+    """A portrait in a model's frame: image (1, 3, H, W), its face and its foreground in the same pixels.
+
+    ``window`` (left, top, width, height) is what the frame shows of the original, in its pixels; it may reach
+    beyond it.
+    """
 
     image: Tensor
     track: FaceTrack | None
     foreground: Tensor | None
+    window: tuple[int, int, int, int]
 
 
 def frame_portrait(
@@ -80,7 +85,7 @@ def _crop(
     made = _sample(image, left, top, width, height, size)
     mask = None if foreground is None else _sample(foreground, left, top, width, height, size).clamp(0, 1)
     if track is None:
-        return Portrait(made.clamp(-1, 1), None, mask)
+        return Portrait(made.clamp(-1, 1), None, mask, (left, top, width, height))
     ratio = np.array([size[1] / width, size[0] / height], dtype=np.float32)
     origin = np.array([left, top], dtype=np.float32)
     marks = track.landmarks.copy()
@@ -88,7 +93,7 @@ def _crop(
     marks[..., 2] *= ratio[0]
     boxes = (track.boxes - np.tile(origin, 2)) * np.tile(ratio, 2)
     moved = replace(track, landmarks=marks, boxes=boxes.astype(np.float32), size=size, label_maps=None)
-    return Portrait(made.clamp(-1, 1), moved, mask)
+    return Portrait(made.clamp(-1, 1), moved, mask, (left, top, width, height))
 
 
 def _sample(image: Tensor, left: int, top: int, width: int, height: int, size: tuple[int, int]) -> Tensor:

@@ -86,7 +86,9 @@ def test_ticks_ascend_and_stay_near_their_times(steps, fps):
     ticks, tick = Clock(tuple(starts), Fraction(fps)).ticks()
     assert all(before < after for before, after in pairwise(ticks))
     # frames of one and the same time are moved apart by a tick each
-    assert all(abs(at * tick - start) <= Fraction(2, 1000) + len(steps) * tick for at, start in zip(ticks, starts, strict=True))
+    assert all(
+        abs(at * tick - start) <= Fraction(2, 1000) + len(steps) * tick for at, start in zip(ticks, starts, strict=True)
+    )
 
 
 def test_pieces_of_other_length_are_refused(tmp_path):
