@@ -33,7 +33,7 @@ from .sampling import (
     plan_chunks,
     sample,
 )
-from .types import FaceTrack, HistoryFrames, MotionSignal, MotionSource, ReferenceInputs, StepObserver
+from .types import FaceTrack, HistoryFrames, MotionSignal, MotionSource, ReferenceInputs, StepObserver, TrackSource
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,14 @@ class DrivingMotion:
 
     Attributes:
         model: what the signal is for.
-        driving: the driving face; of a long video, one that reads what is taken (only ``len`` and ``take`` are used).
+        driving: the driving face.
         scenes: where the frames lie in the portrait's image, scene by scene.
         frames: the driving frames from one number to another, (n, H, W, 3) uint8 a few at a time; only masked
             frames need them.
     """
 
     model: PortraitModel
-    driving: FaceTrack
+    driving: TrackSource
     scenes: Sequence[Scene]
     frames: Callable[[int, int], Iterator[np.ndarray]] | None = None
 

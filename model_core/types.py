@@ -110,6 +110,14 @@ class FaceTrack:
         )
 
 
+class TrackSource(Protocol):
+    """A ``FaceTrack``, or what reads one when its frames are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, frames: range) -> FaceTrack: ...
+
+
 @dataclass(frozen=True)
 class MotionSignal:
     """What moves, as pictures: a parsing map or masked frames.
