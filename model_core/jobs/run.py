@@ -138,11 +138,14 @@ def animate_video(
     _check_output(job.output)
     faces = _faces_identity(job, analyzer)
     identity = _identity(job, model, faces)
+    folder = folder or job.output.with_name(job.output.name + ".job")
     if _finished(job.output, identity):
         watcher.say(f"{job.output} is finished already; remove it to make it again")
+        if folder.exists():  # killed between the last two steps
+            with JobFolder.opened(folder) as place:
+                place.remove()
         frames = open_video(job.output).frames or 0
         return VideoResult(job.output, frames, frames)
-    folder = folder or job.output.with_name(job.output.name + ".job")
     with JobFolder.opened(folder) as place:
         joined = False
         try:
