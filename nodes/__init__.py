@@ -17,6 +17,7 @@ from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel
 from .media import CreatePortraitVideo, SavePortraitImages
 from .motion import MaskedFramesMotion, ParsingMapMotion
 from .reference import EncodeReference
+from .video import AnimatePortraitVideo
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadPortraitModel,
@@ -34,6 +35,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     CyclicOverlapWindows,
     HistoryFrames,
     AnimatePortrait,
+    AnimatePortraitVideo,
     PortraitGuider,
     PortraitSigmas,
     DecodePortrait,

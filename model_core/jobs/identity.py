@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import VideoError
 from ..models import PortraitModel
@@ -47,9 +47,9 @@ def tensor_digest(tensor: Tensor) -> str:
 def model_digest(model: PortraitModel) -> str:
     """Of a model's config and of the bits of all its weights."""
     digest = hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
-    parts = nn.ModuleDict({"backbone": model.backbone, "autoencoder": model.autoencoder})
-    for name, tensor in sorted(parts.state_dict().items()):
-        digest.update(f"{name} {tensor_digest(tensor)}".encode())
+    for part in (model.backbone, model.autoencoder):
+        for name, tensor in sorted(part.state_dict().items()):
+            digest.update(f"{name} {tensor_digest(tensor)}".encode())
     return digest.hexdigest()
 
 

@@ -166,6 +166,11 @@ def animate_video(
     return VideoResult(job.output, len(face.track), resumed)
 
 
+def job_digest(job: VideoJob, *, model: PortraitModel, analyzer: FaceAnalyzer) -> str:
+    """What tells a job from every other one: to name its output by."""
+    return digest_of(_identity(job, model, _faces_identity(job, analyzer)))
+
+
 def _check_output(output: Path) -> None:
     """Whatever would stop the last step stops the first."""
     if output.suffix.lower() not in CONTAINERS:

@@ -11,6 +11,7 @@ from .folders import (
     register_model_folder,
 )
 from .guider import PortraitGuider, model_sigmas
+from .jobs import do_video_job, driving_file
 from .memory import ATTENTIONS, DTYPES, load_model, log_estimate, on_device, to_compute, to_rest
 from .pictures import (
     as_image,
@@ -44,7 +45,9 @@ __all__ = [
     "cancellable",
     "checked",
     "decode_images",
+    "do_video_job",
     "download_folder",
+    "driving_file",
     "from_cut_out",
     "from_image",
     "from_mask",
