@@ -32,6 +32,14 @@ class Outcome:
     resumed: int = 0
     error: str = ""
 
+    @property
+    def state(self) -> str:
+        if self.error:
+            return "failed"
+        if self.resumed == self.frames:
+            return "was finished"
+        return f"done, resumed at frame {self.resumed}" if self.resumed else "done"
+
 
 def run_batch(args: argparse.Namespace) -> int:
     """Do the list; returns 0, or 1 where a video failed."""
@@ -46,8 +54,7 @@ def run_batch(args: argparse.Namespace) -> int:
     for outcome in outcomes:
         if outcome.error:
             failed.append(outcome)
-        state = "failed" if outcome.error else "was finished" if outcome.frames == outcome.resumed else "done"
-        print(f"line {outcome.line}: {outcome.output}: {state}", flush=True)
+        print(f"line {outcome.line}: {outcome.output}: {outcome.state}", flush=True)
     print(f"{len(jobs) - len(failed)} of {len(jobs)} videos are there")
     for outcome in sorted(failed, key=lambda outcome: outcome.line):
         print(f"line {outcome.line}: {outcome.output}: {outcome.error}")

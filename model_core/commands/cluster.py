@@ -35,7 +35,8 @@ def run_on_cluster(jobs: Sequence[tuple[int, argparse.Namespace]]) -> Iterator[O
         raise DependencyError(f"--ray: ray cannot be imported ({error}); pip install 'ray>=2.9'") from error
     started = not ray.is_initialized()
     if started:
-        ray.init(address=os.environ.get("RAY_ADDRESS"), runtime_env=_environment(), log_to_driver=False)
+        # its own logs go to its folder; RAY_ADDRESS is Ray's own variable
+        ray.init(runtime_env=_environment(), log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         remote = ray.remote(max_retries=_TRIES, num_cpus=1, num_gpus=gpus)(_work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -59,7 +60,8 @@ class Worker:
         child = int(self._line())
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was quicker
+                os.kill(child, signal.SIGKILL)
         status = int(self._line())
         assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -96,6 +98,8 @@ def worker(
 
 
 def test_killed_at_random_moments(worker: Worker) -> None:
+    assert worker.run() == 0  # the first fork is the slowest
+    worker.start_over()
     started = time.perf_counter()
     assert worker.run() == 0
     seconds = time.perf_counter() - started
@@ -114,15 +118,15 @@ def test_killed_at_random_moments(worker: Worker) -> None:
     assert len(set(chunks)) > 1, "all moments were the same one"
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_killed_at_the_worst_moments(worker: Worker, place: str) -> None:
+def test_killed_at_the_worst_moments(worker: Worker) -> None:
     assert worker.run() == 0
     undisturbed = worker.output.read_bytes()
-    worker.start_over()
-    assert worker.run(kill_at=place) == signal.SIGKILL
-    kept = {"in the middle of a chunk": 2, "between a chunk and its record": 1, "after a record": 2}.get(place, 4)
-    assert worker.finished_chunks() == kept
-    assert worker.output.exists() == (place == "after joining")
-    assert worker.run() == 0
-    assert worker.output.read_bytes() == undisturbed
-    assert [path.name for path in worker.output.parent.iterdir()] == ["made.mp4"]
+    for place in PLACES:
+        worker.start_over()
+        assert worker.run(kill_at=place) == signal.SIGKILL, place
+        kept = {"in the middle of a chunk": 2, "between a chunk and its record": 1, "after a record": 2}.get(place, 4)
+        assert worker.finished_chunks() == kept, place
+        assert worker.output.exists() == (place == "after joining"), place
+        assert worker.run() == 0, place
+        assert worker.output.read_bytes() == undisturbed, place
+        assert [path.name for path in worker.output.parent.iterdir()] == ["made.mp4"], place
