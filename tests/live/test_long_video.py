@@ -28,7 +28,9 @@ def workflow(*, seed: int = 0, paste: str = "driving") -> dict[str, Any]:
         "analyzer": node("VividPortraitsLoadFaceAnalyzer", backend="mediapipe"),
         "media": node("VividPortraitsExampleMedia", which="demo", frames=1),
         "video": node("LoadVideo", file="driver's clip.mp4"),
-        "windows": node("VividPortraitsCyclicOverlapWindows", length=8, overlap=2, cyclic=True),
+        "windows": node(
+            "VividPortraitsCyclicOverlapWindows", length=8, overlap=2, cyclic=True, preview_frames=8, preview_steps=2
+        ),
         "history": node("VividPortraitsHistoryFrames", frames=1, chunk=8),
         "animate": node(
             "VividPortraitsAnimatePortraitVideo",
