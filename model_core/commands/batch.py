@@ -107,7 +107,8 @@ def _options(line: str, args: argparse.Namespace, *, name: str) -> argparse.Name
         raise InputError(f"{name}: is no JSON ({error})") from error
     if not isinstance(values, dict) or not isinstance(values.get("settings", {}), dict):
         raise InputError(f'{name}: write {{"reference": ..., "driving": ..., "output": ..., "settings": {{...}}}}')
-    values = {**values, **values.pop("settings", {})}
+    settings = values.pop("settings", {})
+    values = {**values, **settings}
     given = {key: value for key, value in vars(args).items() if key not in _NOT_OF_A_LINE}
     parser = _LineParser(name)
     add_animate(parser)

@@ -178,7 +178,7 @@ def test_ten_bit_hdr_drives_and_is_pasted_into(job, do, square_frames):
         stream.width = stream.height = 96
         stream.pix_fmt = "yuv420p10le"
         stream.codec_context.color_trc, stream.codec_context.colorspace = 16, 9
-        for pixels in square_frames(4):
+        for pixels in np.where(square_frames(4) > 127, 140, 30).astype(np.uint8):  # grey: 55 % PQ is 150 cd/m2
             container.mux(
                 stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p10le"))
             )

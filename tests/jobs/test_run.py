@@ -196,8 +196,8 @@ def test_pasting_leaves_the_rest_of_the_frame_bit_for_bit(job, do, monkeypatch, 
     touched = np.any(np.stack(frames) != base, axis=(0, 3))
     assert touched.any()
     rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-    if paste == "driving":  # the face alone: the square wanders from 24 to 70
-        assert rows[0] >= 10 and rows[-1] <= 78 and columns[0] >= 10 and columns[-1] <= 85
+    if paste == "driving":  # the face alone, which is taller than the square it is found in
+        assert rows[0] >= 10 and rows[-1] <= 93 and columns[0] >= 10 and columns[-1] <= 85
         assert not touched[:10].any() and not touched[:, :10].any()
 
 

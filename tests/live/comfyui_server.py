@@ -214,7 +214,6 @@ def running_server(
 ) -> Iterator[Server]:
     """A server that is up; ``base`` is an empty folder, or that of an earlier one.
 
-
     Args:
         pack: whether this repository is among its nodes.
         traps: whether there are a node that spoils pictures and model files that are none.
