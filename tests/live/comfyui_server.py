@@ -32,8 +32,8 @@ from safetensors.torch import save_file
 
 ROOT = Path(__file__).parent.parent.parent
 PACK = "ComfyUI-VividPortraits"
-_START_LIMIT = 180.0
-_RUN_LIMIT = 240.0
+_START_LIMIT = 600.0
+_RUN_LIMIT = 600.0
 # glibc keeps freed tensors for itself once it has seen large ones go; so they return to the system, and can be measured
 _HONEST_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
