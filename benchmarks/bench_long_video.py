@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,15 +20,40 @@ from model_core.models import ASSETS
 from model_core.video.read import read_video
 from model_core.video.segments import SegmentWriter
 
-# the child's own report, after everything else it prints
+# the child's own report, after everything else it prints: memory of the device, and the computing of every chunk
 _CHILD = """
-import sys
+import sys, time
 from model_core.cli import main
+from model_core.jobs import run
+encode, moments = run._encode_chunk, []
+def timed(path, model, latents, *rest):
+    encode(path, model, latents, *rest)
+    moments.append((latents.shape[1], time.process_time()))
+run._encode_chunk = timed
 status = main(sys.argv[1:])
 import torch
-print("device", torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
+costs = [(after[1] - before[1]) / after[0] for before, after in zip(moments, moments[1:])]
+part = max(len(costs) // 3, 1)
+early, late = (1000 * sum(some) / len(some) for some in (costs[:part], costs[-part:]))
+print("report", torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0, early, late)
 sys.exit(status)
 """
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one run took.
+
+    MiB of memory and of the device's, seconds, seconds of computing, and milliseconds of computing for a frame of its
+    first and of its last third.
+    """
+
+    resident: float
+    device: float
+    wall: float
+    computing: float
+    early: float
+    late: float
 
 
 def to_and_fro(path: Path, frames: int) -> Path:
@@ -40,8 +66,8 @@ def to_and_fro(path: Path, frames: int) -> Path:
     return path
 
 
-def measured(driving: Path, output: Path) -> tuple[float, float, float, float]:
-    """Peak resident MiB, peak MiB on the device, seconds, and seconds of computing of one run."""
+def measured(driving: Path, output: Path) -> Taken:
+    """One run, in a process of its own."""
     words = ["animate", "--reference", str(ASSETS / "demo_portrait.png"), "--driving", str(driving)]
     words += ["--output", str(output), "--steps", "1"]
     started = time.perf_counter()
@@ -54,8 +80,9 @@ def measured(driving: Path, output: Path) -> tuple[float, float, float, float]:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(f"animate ended with {child.returncode}: {said}")
-    device = float(said.rsplit("device ", 1)[1]) / 2**20
-    return usage.ru_maxrss / 1024, device, time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+    device, early, late = map(float, said.rsplit("report ", 1)[1].split())
+    wall, computing = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+    return Taken(usage.ru_maxrss / 1024, device / 2**20, wall, computing, early, late)
 
 
 def main() -> None:
@@ -64,20 +91,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for frames in lengths:
             driving = to_and_fro(Path(folder) / f"{frames}.mp4", frames)
-            taken[frames] = measured(driving, Path(folder) / f"made{frames}.mp4")
-            resident, device, wall, computing = taken[frames]
+            taken[frames] = run = measured(driving, Path(folder) / f"made{frames}.mp4")
             print(
-                f"  {frames:>6} frames  {resident:7.0f} MiB resident, {device:7.0f} MiB on the device, "
-                f"{wall:6.1f} s, {computing:6.1f} s of computing",
+                f"  {frames:>6} frames  {run.resident:7.0f} MiB resident, {run.device:7.0f} MiB on the device, "
+                f"{run.wall:6.1f} s, {run.computing:6.1f} s of computing; a frame takes {run.early:.1f} ms of it in "
+                f"the first third, {run.late:.1f} ms in the last ({run.late / run.early - 1:+.1%})",
                 flush=True,
             )
     short, long = taken[lengths[0]], taken[lengths[-1]]
-    print(
-        f"  resident memory {long[0] / short[0] - 1:+.1%}"
-        + (f", device {long[1] / short[1] - 1:+.1%}" if short[1] else "")
-    )
-    # starting takes as long for both: it cancels out of a difference with a shorter run
-    print(f"  one more frame costs {1000 * (long[3] - short[3]) / (lengths[-1] - lengths[0]):.0f} ms of computing")
+    print(f"  resident memory {long.resident / short.resident - 1:+.1%}")
+    if short.device:
+        print(f"  memory of the device {long.device / short.device - 1:+.1%}")
 
 
 if __name__ == "__main__":

@@ -91,12 +91,16 @@ def read_list(path: Path, args: argparse.Namespace) -> list[tuple[int, argparse.
     ]
     if not jobs:
         raise InputError(f"--batch {path}: has no lines; write one JSON a line, with reference, driving and output")
-    outputs: dict[Path, int] = {}
-    for number, job in jobs:
-        output = Path(job.output).absolute()
-        if output in outputs:
-            raise InputError(f"--batch {path}: lines {outputs[output]} and {number} have the same output {job.output}")
-        outputs[output] = number
+    for option in ("output", "job_folder", "sheet"):
+        seen: dict[Path, int] = {}
+        for number, job in jobs:
+            if not getattr(job, option):
+                continue
+            place = Path(getattr(job, option)).absolute()
+            if place in seen:
+                name = option.replace("_", " ")
+                raise InputError(f"--batch {path}: lines {seen[place]} and {number} have the same {name} {place}")
+            seen[place] = number
     return jobs
 
 

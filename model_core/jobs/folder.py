@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,9 +25,12 @@ from torch import Tensor
 from ..errors import VideoError
 from ..files import atomic_path
 from .identity import Identity
-from .lock import locked_folder
+from .lock import LOCK, locked_folder
 
 _JOB = "job.json"
+_OURS = ("job.json", "faces-*.safetensors", "track.safetensors", "chunk-*.mp4", "state.safetensors", "joined.*")
+_PARTIAL = (".job.*.json", ".faces-*.safetensors", ".track.*.safetensors", ".chunk-*.mp4", ".state.*.safetensors")
+"""What ``atomic_path`` calls these until they are whole."""
 
 
 class JobFolder:
@@ -53,9 +55,9 @@ class JobFolder:
                 raise VideoError(
                     f"job folder {path}: cannot be made ({error.strerror}); choose another output or job folder"
                 ) from error
-            for partial in path.glob(".*"):
-                partial.unlink(missing_ok=True)
-            yield cls(path)
+            place = cls(path)
+            place._unlink(*_PARTIAL)
+            yield place
 
     def identity(self) -> Identity:
         """What the folder's job is; empty for a new folder."""
@@ -99,12 +101,10 @@ class JobFolder:
 
     def forget_chunks(self) -> None:
         """Start sampling anew; the faces are kept."""
-        for path in (self.state, *self.path.glob("chunk-*")):
-            path.unlink(missing_ok=True)
+        self._unlink("state.safetensors", "chunk-*.mp4")
 
     def forget_faces(self) -> None:
-        for path in (self.track, *self.path.glob("faces-*")):
-            path.unlink(missing_ok=True)
+        self._unlink("track.safetensors", "faces-*.safetensors")
 
     @property
     def worth_keeping(self) -> bool:
@@ -112,8 +112,16 @@ class JobFolder:
         return self.state.exists() or len(list(self.path.glob("faces-*"))) > 1
 
     def remove(self) -> None:
-        """Take the folder away, the lock last."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Take the job's files away, the lock last, and the folder unless something else is in it."""
+        self._unlink(*_OURS, *_PARTIAL)
+        with contextlib.suppress(OSError):  # Windows keeps what is open
+            (self.path / LOCK).unlink()
+            self.path.rmdir()
+
+    def _unlink(self, *patterns: str) -> None:
+        for pattern in patterns:
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

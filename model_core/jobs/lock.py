@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..errors import InputError
 
-_NAME = "lock"
+LOCK = "lock"
+"""The name of the file that is locked."""
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT)
+            file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
             continue  # its owner has just finished and taken the folder away
         if not _taken(file):
@@ -35,7 +36,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
                 "another output"
             )
         # what was locked may be the file of an owner who has finished meanwhile: then it is no longer there
-        if _is_at(file, folder / _NAME):
+        if _is_at(file, folder / LOCK):
             break
         os.close(file)
     try:

@@ -138,6 +138,15 @@ def test_the_job_folder_may_lie_elsewhere(job, do, tmp_path, monkeypatch):
     assert job.output.read_bytes() == made and not (tmp_path / "scratch").exists()
 
 
+def test_a_job_takes_away_its_own_files_only(job, do, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for name in (".hidden", "chunk-list.txt", "notes.json"):
+        (shared / name).write_text("someone's")
+    do(job, folder=shared)
+    assert sorted(path.name for path in shared.iterdir()) == [".hidden", "chunk-list.txt", "notes.json"]
+
+
 def test_only_a_part_of_the_driver(job, do):
     do(dataclasses.replace(job, frames=7))
     assert open_video(job.output).frames == 7
