@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -47,16 +47,11 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--dtype", default="float16", choices=["float32", "float16", "bfloat16"])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m model_core", description="Make a portrait move as a driving video moves."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    animate = commands.add_parser("animate", help="animate a portrait")
-    animate.add_argument("--reference", required=True, help="portrait image")
-    animate.add_argument("--driving", required=True, help="driving video")
-    animate.add_argument("--output", required=True, help="video to write (.mp4)")
+def add_animate(animate: argparse.ArgumentParser) -> None:
+    """The options of ``animate``, which the lines of a batch take too."""
+    animate.add_argument("--reference", help="portrait image")
+    animate.add_argument("--driving", help="driving video")
+    animate.add_argument("--output", help="video to write (.mp4, .mov, .mkv)")
     animate.add_argument("--sheet", help="contact sheet to write (.png)")
     animate.add_argument("--model", default=DEFAULT_MODEL, help=f"name, file or folder (default {DEFAULT_MODEL})")
     animate.add_argument(
@@ -77,11 +72,32 @@ def _parser() -> argparse.ArgumentParser:
     animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
     animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")
     animate.add_argument("--max-gap", type=int, default=8, help="frames without a face that are filled in")
+    animate.add_argument("--missing", default="interpolate", choices=["interpolate", "hold", "error"], help="how")
     animate.add_argument("--smooth", action="store_true", help="smooth the landmarks (One-Euro filter)")
     animate.add_argument("--frames", type=int, help="use only the first so many driving frames")
     animate.add_argument("--mask", help="image that is white on the person; else it is estimated")
+    animate.add_argument(
+        "--paste",
+        default="none",
+        choices=["none", "reference", "driving"],
+        help="lay the result over the whole portrait, or the face over the driving video",
+    )
+    animate.add_argument("--no-colour-match", action="store_true", help="leave the colours of what is pasted")
     animate.add_argument("--no-audio", action="store_true", help="do not keep the driving video's sound")
+    animate.add_argument("--job-folder", help="for what is finished, until all is (default OUTPUT.job)")
     _add_sampling(animate)
+    batch = animate.add_argument_group("many videos")
+    batch.add_argument("--batch", metavar="JOBS.jsonl", help="a list: one JSON a line with these options by name")
+    batch.add_argument("--ray", action="store_true", help="do the list on a Ray cluster, one job on each GPU")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model_core", description="Make a portrait move as a driving video moves."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    add_animate(commands.add_parser("animate", help="animate a portrait; the same command resumes"))
 
     _add_models(commands.add_parser("models", help="list the models found; inspect and convert public weights"))
 
@@ -120,10 +136,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _animate(args: argparse.Namespace) -> None:
+def _animate(args: argparse.Namespace) -> int:
     from .commands.animate import run  # heavy imports only where they are needed: --help stays quick
 
-    run(args)
+    return run(args)
 
 
 def _models(args: argparse.Namespace) -> None:
@@ -168,7 +184,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     run(args)
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "animate": _animate,
     "models": _models,
     "train": _train,
@@ -182,11 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; what a user can put right is one line on stderr and exit status 2."""
     args = _parser().parse_args(argv)
     try:
-        _COMMANDS[args.command](args)
+        return _COMMANDS[args.command](args) or 0
     except PortraitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    return 0

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,18 @@ from torch import Tensor
 
 from .backbones.base import AnimationInputs
 from .config import SamplingConfig
+from .errors import InputError
 from .faces.framing import Framing, Portrait, frame_portrait
+from .images import to_float
 from .models import PortraitModel
 from .motion.alignment import Similarity
+from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
-from .motion.signals import Placing, check_signal, make_signal
+from .motion.retarget import retarget
+from .motion.scenes import Scene, place_scenes
+from .motion.signals import SIGNALS, Placing, check_signal, choose_placing, make_signal
 from .sampling import (
+    Chunk,
     SignalFusion,
     carry_history,
     frame_noise,
@@ -29,7 +35,7 @@ from .sampling import (
     plan_chunks,
     sample,
 )
-from .types import FaceTrack, HistoryFrames, MotionSignal, ReferenceInputs, StepObserver
+from .types import FaceTrack, HistoryFrames, MotionSignal, MotionSource, ReferenceInputs, StepObserver, TrackSource
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,13 @@ class PortraitReference:
         encoded: the backbone's own state.
         latents: (1, C, h, w).
         track: the portrait's face in the pixels of the encoded image, one frame; None if it was not analysed.
+        window: (left, top, width, height) of what was encoded, in pixels of the original; None if it is not known.
     """
 
     encoded: Any
     latents: Tensor
     track: FaceTrack | None
+    window: tuple[int, int, int, int] | None = None
 
 
 @torch.no_grad()
@@ -72,7 +80,7 @@ def encode_reference(
         motion = _own_map(track, portrait, size=model.config.size).to(pixels)
     mask = None if portrait.foreground is None else portrait.foreground.to(pixels)
     encoded = model.backbone.encode_reference(ReferenceInputs(pixels, latents, mask, motion))
-    return PortraitReference(encoded, latents, portrait.track)
+    return PortraitReference(encoded, latents, portrait.track, portrait.window)
 
 
 def _own_map(track: FaceTrack, portrait: Portrait, *, size: tuple[int, int]) -> Tensor:
@@ -107,14 +115,68 @@ def prepare_motion(
     )
 
 
+@dataclass(frozen=True)
+class DrivingMotion:
+    """The motion signal of a whole clip, drawn only for the frames that are asked for.
+
+    Attributes:
+        model: what the signal is for.
+        driving: the driving face.
+        scenes: where the frames lie in the portrait's image, scene by scene.
+        frames: the driving frames from one number to another, (n, H, W, 3) uint8 a few at a time; only masked
+            frames need them.
+        portrait: the portrait's face, if the driver's is retargeted to it instead of being placed as a whole.
+    """
+
+    model: PortraitModel
+    driving: TrackSource
+    scenes: Sequence[Scene]
+    frames: Callable[[int, int], Iterator[np.ndarray]] | None = None
+    portrait: FaceTrack | None = None
+
+    def __len__(self) -> int:
+        return len(self.driving)
+
+    def take(self, frames: Sequence[int]) -> MotionSignal:
+        """The signal of frames that follow one another."""
+        start, stop = frames[0], frames[-1] + 1
+        bounds = [*(scene.start for scene in self.scenes), len(self)]
+        parts = [
+            self._scene(scene, max(scene.start, start), min(end, stop))
+            for scene, end in zip(self.scenes, bounds[1:], strict=True)
+            if scene.start < stop and end > start
+        ]
+        return MotionSignal(parts[0].kind, torch.cat([part.frames for part in parts]))
+
+    def _scene(self, scene: Scene, start: int, stop: int) -> MotionSignal:
+        kind, size = self.model.config.motion_kind, self.model.config.size
+        track = self.driving.take(range(start, stop))
+        draw = SIGNALS[kind].draw
+        if draw is not None and self.portrait is not None:
+            rest = self.driving.take(range(scene.start, scene.start + 1)).landmarks[0]
+            return draw(retarget(track, self.portrait, rest=rest), size=size)
+        if draw is not None:
+            return draw(track, size=size, place=scene.place)
+        if self.frames is None:
+            raise InputError("driving: this model is driven by masked frames; connect the driving frames too")
+        made: list[Tensor] = []
+        done = 0
+        for pixels in self.frames(start, stop):
+            part = track.take(range(done, done + len(pixels)))
+            made.append(masked_frames_signal(to_float(pixels), part, size=size, place=scene.place).frames)
+            done += len(pixels)
+        return MotionSignal(kind, torch.cat(made))
+
+
 @torch.no_grad()
 def sample_chunks(
     model: PortraitModel,
     reference: PortraitReference,
-    motion: MotionSignal,
+    motion: MotionSource,
     sampling: SamplingConfig,
     *,
     history: HistoryFrames | None = None,
+    first_chunk: int = 0,
     observer: StepObserver | None = None,
 ) -> Iterator[Tensor]:
     """Sample a clip of any length chunk by chunk: latents and activations of one chunk are held at a time.
@@ -123,11 +185,14 @@ def sample_chunks(
     depends on the seed and the frame's number alone, so chunking does not change it.
 
     Args:
+        motion: a signal, or a ``DrivingMotion`` that is asked for one chunk at a time.
         history: finished frames to continue, e.g. of an earlier clip.
+        first_chunk: chunks of the clip that are finished already; ``history`` then is the last one's end.
     Yields:
         (1, n, C, h, w), the clean latents of the next n frames.
     """
-    check_signal(motion, kind=model.config.motion_kind, size=model.config.size, model=model.config.name)
+    if isinstance(motion, MotionSignal):  # what is drawn on demand is drawn for this model
+        check_signal(motion, kind=model.config.motion_kind, size=model.config.size, model=model.config.name)
     windows = make_windows(sampling)
     guidance = SignalFusion(
         identity=sampling.identity,
@@ -136,7 +201,7 @@ def sample_chunks(
         start=sampling.guidance_start,
         end=sampling.guidance_end,
     )
-    for chunk in plan_chunks(len(motion), max(sampling.chunk, sampling.window)):
+    for chunk in clip_chunks(len(motion), sampling)[first_chunk:]:
         part = motion.take(range(chunk.start, chunk.stop))
         signal = MotionSignal(part.kind, part.frames.to(model.device, model.dtype))
         noise = frame_noise(tuple(reference.latents.shape[1:]), range(chunk.start, chunk.stop), seed=sampling.seed)
@@ -153,6 +218,11 @@ def sample_chunks(
         )
         yield latents
         history = carry_history(latents, signal, sampling.history)
+
+
+def clip_chunks(frames: int, sampling: SamplingConfig) -> list[Chunk]:
+    """How ``sample_chunks`` cuts a clip."""
+    return plan_chunks(frames, max(sampling.chunk, sampling.window))
 
 
 def sample_clip(
@@ -201,7 +271,13 @@ def animate(
         (n, 3, H, W) float32 in [-1, 1], the next n frames, at the model's size.
     """
     reference = encode_reference(model, image, track=track, foreground=foreground, framing=framing)
-    motion = prepare_motion(model, driving, reference=reference.track, alignment=alignment, frames=driving_frames)
+    motion: MotionSource
+    if driving_frames is None and reference.track is not None:
+        placing = choose_placing(model.config.motion_kind, alignment)
+        scenes = place_scenes(driving, reference.track, mode=placing)
+        motion = DrivingMotion(model, driving, scenes, portrait=reference.track if placing == "retarget" else None)
+    else:
+        motion = prepare_motion(model, driving, reference=reference.track, alignment=alignment, frames=driving_frames)
     settings = sampling or model.config.sampling
     for latents in sample_chunks(model, reference, motion, settings, observer=observer):
         yield decode(model, latents)

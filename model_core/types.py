@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -123,6 +123,14 @@ class FaceTrack:
         )
 
 
+class TrackSource(Protocol):
+    """A ``FaceTrack``, or what reads one when its frames are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, frames: range) -> FaceTrack: ...
+
+
 @dataclass(frozen=True)
 class MotionSignal:
     """What moves, as pictures: parsing maps, masked frames or drawn landmarks.
@@ -141,6 +149,14 @@ class MotionSignal:
 
     def take(self, frames: Sequence[int]) -> MotionSignal:
         return replace(self, frames=self.frames[list(frames)])
+
+
+class MotionSource(Protocol):
+    """A clip's motion: a ``MotionSignal``, or what draws one when its frames are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, frames: Sequence[int]) -> MotionSignal: ...
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel, LoadPortrai
 from .media import CreatePortraitVideo, SavePortraitImages
 from .motion import DrawnLandmarksMotion, MaskedFramesMotion, ParsingMapMotion
 from .reference import EncodeReference
+from .video import AnimatePortraitVideo
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadPortraitModel,
@@ -36,6 +37,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     CyclicOverlapWindows,
     HistoryFrames,
     AnimatePortrait,
+    AnimatePortraitVideo,
     PortraitGuider,
     PortraitSigmas,
     DecodePortrait,

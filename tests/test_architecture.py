@@ -27,9 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": VOCABULARY | {"backbones.unet.config", "backbones.dit.config"},
     "models": VOCABULARY | ROOMS,
     "pipeline": VOCABULARY | ROOMS | {"models"},
+    "jobs": VOCABULARY | ROOMS | JOINERS,
     "training": VOCABULARY | ROOMS | JOINERS | {"assets"},
     "evaluation": VOCABULARY | ROOMS | JOINERS | {"training", "assets"},
-    "commands": VOCABULARY | ROOMS | JOINERS | {"training", "evaluation", "assets", "cli"},
+    "commands": VOCABULARY | ROOMS | JOINERS | {"jobs", "training", "evaluation", "assets", "cli"},
     "cli": VOCABULARY | ROOMS | JOINERS | {"training", "evaluation", "assets", "commands"},
     "__main__": {"cli"},
 }

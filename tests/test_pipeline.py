@@ -16,7 +16,17 @@ from model_core.config import SamplingConfig
 from model_core.errors import CancelledError, InputError
 from model_core.models import PortraitModel, build_model
 from model_core.motion.parsing_map import label_map
-from model_core.pipeline import animate, encode_reference, prepare_motion, sample_chunks, sample_clip
+from model_core.motion.scenes import Scene, place_scenes
+from model_core.pipeline import (
+    DrivingMotion,
+    animate,
+    clip_chunks,
+    encode_reference,
+    prepare_motion,
+    sample_chunks,
+    sample_clip,
+)
+from model_core.sampling import carry_history
 from model_core.types import FaceTrack, MotionSignal, ReferenceInputs, StepEvent
 
 Animate = Callable[..., Tensor]
@@ -249,3 +259,51 @@ def test_a_parser_s_map_drives_at_the_portrait_s_place(
     parsed = prepare_motion(tiny_model, dataclasses.replace(driving, label_maps=maps), reference=reference).frames
     assert alike(drawn, parsed) > 0.9 > alike(drawn.roll(3, -1), parsed)
     assert not torch.equal(drawn, parsed)
+
+
+def test_motion_drawn_on_demand_is_the_motion_drawn_at_once(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]
+) -> None:
+    driving, reference = make_track(9), make_track(1, size=32)
+    whole = prepare_motion(tiny_model, driving, reference=reference).frames
+    lazy = DrivingMotion(tiny_model, driving, place_scenes(driving, reference, mode="relative"))
+    assert len(lazy) == 9
+    for start, stop in ((0, 9), (2, 3), (4, 9)):
+        assert torch.equal(lazy.take(range(start, stop)).frames, whole[start:stop])
+    second = prepare_motion(tiny_model, driving.take(range(4, 9)), reference=reference).frames
+    here, there = (place_scenes(driving.take([i]), reference, mode="relative")[0].place for i in (0, 4))
+    cut = DrivingMotion(tiny_model, driving, [Scene(0, here), Scene(4, there)])
+    assert torch.equal(cut.take(range(2, 6)).frames, torch.cat([whole[2:4], second[:2]]))
+
+
+def test_masked_frames_on_demand_read_the_frames_they_need(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack], square_frames: Callable[..., Any]
+) -> None:
+    masked = build_model(dataclasses.replace(tiny_model.config, motion_kind="masked_frames"))
+    driving, reference, frames = make_track(6), make_track(1, size=32), square_frames(6, size=64)
+    scenes = place_scenes(driving, reference, mode="relative")
+    asked: list[tuple[int, int]] = []
+
+    def read(start: int, stop: int) -> Any:
+        asked.append((start, stop))
+        return (frames[at : min(at + 2, stop)] for at in range(start, stop, 2))
+
+    part = DrivingMotion(masked, driving, scenes, read).take(range(1, 4))
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1
+    whole = prepare_motion(masked, driving, reference=reference, frames=pixels).frames
+    assert asked == [(1, 4)] and torch.allclose(part.frames, whole[1:4], atol=1e-5)
+    with pytest.raises(InputError, match="connect the driving frames"):
+        DrivingMotion(masked, driving, scenes).take(range(3))
+
+
+def test_a_clip_goes_on_where_it_was_left(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = prepare_motion(tiny_model, make_track(16), reference=reference.track)
+    sampling = dataclasses.replace(tiny_model.config.sampling, chunk=6, scheduler="lcm")
+    whole = list(sample_chunks(tiny_model, reference, motion, sampling))
+    first, *_ = clip_chunks(16, sampling)
+    history = carry_history(whole[0], motion.take(range(first.stop)), sampling.history)
+    rest = sample_chunks(tiny_model, reference, motion, sampling, history=history, first_chunk=1)
+    assert [torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True)] == [True, True]

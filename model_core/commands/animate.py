@@ -1,166 +1,171 @@
-"""``animate``: from files to a video and its contact sheet."""
+"""``animate``: from files to a video and its contact sheet; run again, it goes on where it was left."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..cli import DEFAULT_MODEL
-from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
-from ..faces.analyze import analyze_frames
-from ..faces.analyzer import FaceAnalyzer
 from ..faces.backends import load_analyzer
-from ..faces.foreground import estimate_foreground
 from ..images import check_reference, load_image, save_image, to_uint8
+from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video
 from ..models import PortraitModel, find_model, load_files, load_model
-from ..pipeline import PortraitReference, decode, encode_reference, prepare_motion, sample_chunks
-from ..types import FaceTrack, MotionSignal
-from ..video.read import VideoInfo, open_video, read_chunks
-from ..video.write import VideoWriter
+from ..pipeline import DrivingMotion
+from ..sampling import Chunk
+from ..types import StepEvent
+from ..video.read import open_video, read_shots
 from .progress import Stages, progress_observer
 from .settings import choose_device, choose_dtype, sampling_from
 
-_READ_CHUNK = 16
 _COLUMNS = 8
 
 
-@dataclass(frozen=True)
-class _Driving:
-    """The driving video: its face, and some frames to show."""
+def run(args: argparse.Namespace) -> int:
+    """Animate one portrait, or a list of them; returns the exit status."""
+    if args.batch is not None:
+        from .batch import run_batch
 
-    track: FaceTrack
-    shown: list[np.ndarray]
-    shown_at: list[int]
+        return run_batch(args)
+    if args.ray:
+        raise InputError("--ray: does a list of videos; give the list with --batch")
+    animate_one(args)
+    return 0
 
 
-def run(args: argparse.Namespace) -> None:
-    """Animate; everything a user can get wrong is checked before the long work begins."""
+def animate_one(args: argparse.Namespace) -> VideoResult:
+    """Everything a user can get wrong is checked before the long work begins.
+
+    Raises:
+        PortraitError: names the input and the remedy.
+    """
+    for name in ("reference", "driving", "output"):
+        if not getattr(args, name):
+            raise InputError(f"--{name}: is missing; give it, or a list of videos with --batch")
     stages = Stages()
-    device = choose_device(args.device)
     with stages("load model"):
-        model = _load(args, device)
-        sampling = sampling_from(args, model.config.sampling)
+        model = _model(args.model, args.device, args.dtype, tuple(args.models_folder), tuple(args.part))
+        job = video_job(args, model)
+        analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=model.device)
+    view = _View(args, stages)
+    with view:
+        result = animate_video(
+            job,
+            model=model,
+            analyzer=analyzer,
+            folder=Path(args.job_folder) if args.job_folder else None,
+            watcher=Watcher(view.say, view.looked, view.observed, view.planned),
+        )
+    height, width = open_video(job.output).size
+    print(f"wrote {args.output}: {result.frames} frames of {width}x{height}")
+    if args.sheet:
+        _write_sheet(args, job, view.maps)
+        print(f"wrote {args.sheet}")
+    print(stages.table())
+    return result
+
+
+@cache
+def _model(name: str, device: str, dtype: str, folders: tuple[str, ...], parts: tuple[str, ...]) -> PortraitModel:
+    """Loaded once for all videos of a list."""
+    place, paths = choose_device(device), [Path(path) for path in folders]
+    wanted = choose_dtype(dtype, place)
+    if not parts:
+        return load_model(name, device=place, dtype=wanted, folders=paths)
+    whole = [] if name == DEFAULT_MODEL else [find_model(name, paths)]
+    return load_files([*whole, *parts], device=place, dtype=wanted)
+
+
+def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
+    """What the user's words mean."""
     if args.frames is not None and args.frames < 1:
         raise InputError(f"--frames {args.frames}: must be at least 1")
     image = check_reference(load_image(args.reference), name=args.reference)
-    info = open_video(args.driving)
-    writer = VideoWriter(
-        args.output, fps=info.fps, audio_from=args.driving if info.has_audio and not args.no_audio else None
+    return VideoJob(
+        image=image,
+        name=args.reference,
+        driving=Path(args.driving),
+        output=Path(args.output),
+        mask=None if args.mask is None else _mask(args.mask, image),
+        sampling=sampling_from(args, model.config.sampling),
+        alignment=args.alignment,
+        framing=args.framing,
+        faces=FaceSettings(args.face, args.max_gap, args.missing, args.smooth),
+        frames=args.frames,
+        paste=args.paste,
+        match_colour=not args.no_colour_match,
+        sound=not args.no_audio,
     )
-    analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=device)
-    with stages("analyse faces"):
-        track = _analyze([_frame(image)], analyzer, args, name=args.reference, face_index=0)
-        foreground = _foreground(args, image, track)
-        driving = _analyze_driving(args, info, analyzer)
-    with stages("encode reference"):
-        reference = encode_reference(model, image, track=track, foreground=foreground, framing=args.framing)
-        motion = prepare_motion(model, driving.track, reference=reference.track, alignment=args.alignment)
-    shown = _write_video(writer, model, reference, motion, sampling, driving.shown_at, stages)
-    print(f"wrote {args.output}: {len(motion)} frames of {model.config.size[1]}x{model.config.size[0]}")
-    if args.sheet:
-        portrait = to_uint8(decode(model, reference.latents[None]))[0]
-        pictures = motion.frames.unflatten(1, (-1, 3)).amax(dim=1)  # those of one frame over each other
-        maps = [to_uint8(pictures[[i]] * 2 - 1)[0] for i in driving.shown_at]
-        save_image(contact_sheet(_rows(driving.shown, maps, shown), reference=portrait), args.sheet)
-        print(f"wrote {args.sheet}")
-    print(stages.table())
 
 
-def _load(args: argparse.Namespace, device: torch.device) -> PortraitModel:
-    dtype, folders = choose_dtype(args.dtype, device), [Path(folder) for folder in args.models_folder]
-    if not args.part:
-        return load_model(args.model, device=device, dtype=dtype, folders=folders)
-    whole = [] if args.model == DEFAULT_MODEL else [find_model(args.model, folders)]
-    return load_files([*whole, *args.part], device=device, dtype=dtype)
-
-
-def _rows(
-    driving: list[np.ndarray], maps: list[np.ndarray], result: list[np.ndarray]
-) -> list[tuple[str, list[np.ndarray]]]:
-    return [("driving", driving), ("motion", maps), ("result", result)]
-
-
-def _frame(image: Tensor) -> np.ndarray:
-    return to_uint8(image)[0]
-
-
-def _foreground(args: argparse.Namespace, image: Tensor, track: FaceTrack) -> Tensor:
-    if args.mask is None:
-        return estimate_foreground(image, track)
-    mask = (load_image(args.mask).mean(1, keepdim=True) + 1) / 2
+def _mask(path: str, image: Tensor) -> Tensor:
+    mask = (load_image(path).mean(1, keepdim=True) + 1) / 2
     if mask.shape[-2:] != image.shape[-2:]:
         raise InputError(
-            f"{args.mask}: {mask.shape[-1]}x{mask.shape[-2]} pixels, the portrait has "
+            f"{path}: {mask.shape[-1]}x{mask.shape[-2]} pixels, the portrait has "
             f"{image.shape[-1]}x{image.shape[-2]}; give a mask of the same size"
         )
     return mask
 
 
-def _analyze(
-    frames: Iterable[np.ndarray],
-    analyzer: FaceAnalyzer,
-    args: argparse.Namespace,
-    *,
-    name: str,
-    face_index: int,
-) -> FaceTrack:
-    return analyze_frames(
-        frames, analyzer, name=name, face_index=face_index, max_gap=args.max_gap, smoothing=args.smooth
-    )
+class _View:
+    """What the user sees of a job: two bars one after the other, and words between them."""
+
+    def __init__(self, args: argparse.Namespace, stages: Stages) -> None:
+        self._args = args
+        self._stages = stages
+        self.maps: dict[int, np.ndarray] = {}
+
+    def __enter__(self) -> None:
+        self._bar = tqdm(desc="analyse", unit="frame", file=sys.stderr)
+        self._observe = progress_observer(self._bar)
+        self._stage = self._stages("analyse faces")
+        self._stage.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+        self._stage.__exit__(None, None, None)
+
+    def say(self, words: str) -> None:
+        tqdm.write(words, file=sys.stderr)
+
+    def looked(self, frames: int) -> None:
+        self._bar.update(frames - self._bar.n)
+
+    def planned(self, chunks: list[Chunk], finished: int, motion: DrivingMotion) -> None:
+        self.__exit__()
+        self._stage = self._stages("sample, decode and write")
+        self._stage.__enter__()
+        self._bar = tqdm(desc="animate", unit="window", file=sys.stderr)
+        self._observe = progress_observer(self._bar)
+        if self._args.sheet:
+            for frame in _shown(len(motion)):
+                pictures = motion.take(range(frame, frame + 1)).frames.unflatten(1, (-1, 3)).amax(dim=1)
+                self.maps[frame] = to_uint8(pictures * 2 - 1)[0]  # those of one frame over each other
+
+    def observed(self, event: StepEvent) -> None:
+        self._observe(event)
 
 
-def _analyze_driving(args: argparse.Namespace, info: VideoInfo, analyzer: FaceAnalyzer) -> _Driving:
-    """Follow the driving face through the stream; only the frames to show are kept."""
-    total = min(info.frames or args.frames or 0, args.frames or 10**9) or None
-    shown_at = sorted({round(i) for i in np.linspace(0, max((total or 1) - 1, 0), _COLUMNS)})
-    kept: dict[int, np.ndarray] = {}
-
-    def stream() -> Iterator[np.ndarray]:
-        chunks = read_chunks(args.driving, chunk=_READ_CHUNK, limit=args.frames)
-        with tqdm(total=total, desc="analyse", unit="frame", file=sys.stderr) as bar:
-            for index, frame in enumerate(islice((f for chunk in chunks for f in chunk), args.frames)):
-                if index in shown_at:
-                    kept[index] = frame.copy()
-                bar.update()
-                yield frame
-
-    track = _analyze(stream(), analyzer, args, name=args.driving, face_index=args.face)
-    return _Driving(track, list(kept.values()), list(kept))
+def _shown(frames: int) -> list[int]:
+    """The frames of a contact sheet."""
+    return sorted({round(number) for number in np.linspace(0, frames - 1, _COLUMNS)})
 
 
-def _write_video(
-    writer: VideoWriter,
-    model: PortraitModel,
-    reference: PortraitReference,
-    motion: MotionSignal,
-    sampling: SamplingConfig,
-    shown_at: list[int],
-    stages: Stages,
-) -> list[np.ndarray]:
-    """Sample, decode and write chunk by chunk; returns the frames to show."""
-    shown: list[np.ndarray] = []
-    done = 0
-    with writer, tqdm(desc="animate", unit="window", file=sys.stderr) as bar:
-        chunks = sample_chunks(model, reference, motion, sampling, observer=progress_observer(bar))
-        while True:
-            with stages("sample"):
-                latents = next(chunks, None)
-            if latents is None:
-                break
-            with stages("decode and write"):
-                frames = to_uint8(decode(model, latents))
-                writer.append(frames)
-            shown += [frames[i - done] for i in shown_at if done <= i < done + len(frames)]
-            done += len(frames)
-    return shown
+def _write_sheet(args: argparse.Namespace, job: VideoJob, maps: dict[int, np.ndarray]) -> None:
+    rows = [("driving", _pictures(job.driving, job)), ("motion", list(maps.values()))]
+    rows.append(("result", _pictures(job.output, job)))
+    save_image(contact_sheet([row for row in rows if row[1]], reference=to_uint8(job.image)[0]), args.sheet)
+
+
+def _pictures(path: Path, job: VideoJob) -> list[np.ndarray]:
+    """The frames to show of a video that is as long as the output."""
+    wanted = set(_shown(open_video(job.output).frames or 1))
+    return [shot.pixels() for number, shot in enumerate(read_shots(path, limit=max(wanted) + 1)) if number in wanted]

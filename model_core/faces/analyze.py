@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,36 @@ def analyze_clip(
         policy: as for ``track_face``, or "skip": frames without the face are left out of the track, however
             many they are; ``kept`` says which remain. Smoothing still knows the time that passed in a gap.
     """
-    detections, size = _detect(frames, analyzer, name=name, progress=progress)
+    detections: list[list[FaceDetection]] = []
+    size = (0, 0)
+    for faces, size in detect_faces(frames, analyzer, name=name):  # noqa: B007 - the last one counts
+        detections.append(faces)
+        if progress is not None:
+            progress(len(detections))
+    return follow_face(
+        detections,
+        size=size,
+        name=name,
+        face_index=face_index,
+        max_gap=max_gap,
+        policy=policy,
+        smoothing=smoothing,
+        fps=fps,
+    )
+
+
+def follow_face(
+    detections: Sequence[Sequence[FaceDetection]],
+    *,
+    size: tuple[int, int],
+    name: str,
+    face_index: int = 0,
+    max_gap: int = 5,
+    policy: MissingPolicy = "interpolate",
+    smoothing: bool = False,
+    fps: float = 25.0,
+) -> ClipFaces:
+    """The second half of ``analyze_clip``: from the faces of every frame, as ``detect_faces`` found them."""
     skip = policy == "skip"
     track = track_face(
         detections,
@@ -109,17 +138,24 @@ def analyze_frames(
     ).track
 
 
-def _detect(
+def detect_faces(
     frames: Iterable[np.ndarray] | Tensor,
     analyzer: FaceAnalyzer,
     *,
     name: str,
-    progress: Callable[[int], object] | None,
-) -> tuple[list[list[FaceDetection]], tuple[int, int]]:
-    """The faces of every frame, and the frames' size (H, W)."""
-    size: tuple[int, int] | None = None
-    detections: list[list[FaceDetection]] = []
-    for number, frame in enumerate(_pixels(frames, name=name)):
+    first: int = 0,
+    size: tuple[int, int] | None = None,
+) -> Iterator[tuple[list[FaceDetection], tuple[int, int]]]:
+    """The faces of every frame and the frames' size (H, W), one frame at a time.
+
+    Args:
+        frames, analyzer, name: as for ``analyze_frames``.
+        first: number of the first of these frames, for messages.
+        size: of the frames before; None where there are none.
+    Raises:
+        InputError: as ``analyze_frames``.
+    """
+    for number, frame in enumerate(_pixels(frames, name=name), start=first):
         check_frame(frame, name=f"{name}, frame {number}")
         height, width = frame.shape[:2]
         if size is not None and size != (height, width):
@@ -128,12 +164,9 @@ def _detect(
                 "bring all frames to one size"
             )
         size = (height, width)
-        detections.append(analyzer.detect(frame))
-        if progress is not None:
-            progress(number + 1)
+        yield analyzer.detect(frame), size
     if size is None:
         raise InputError(f"{name}: has no frames; choose a video that is not empty")
-    return detections, size
 
 
 def _pixels(frames: Iterable[np.ndarray] | Tensor, *, name: str) -> Iterator[np.ndarray]:

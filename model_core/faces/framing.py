@@ -25,8 +25,8 @@ _AUTO_RANGE = (0.4, 0.6)
 class Portrait:
     """A portrait in a model's frame: image (1, 3, H, W), its face and its foreground in the same pixels.
 
-    ``window`` is the part of the original image that it shows, (left, top, width, height) in whole pixels; the track's
-    label maps stay with the original, whose pixels are finer.
+    ``window`` is the part of the original image that it shows, (left, top, width, height) in its whole pixels, and may
+    reach beyond it; the track's label maps stay with the original, whose pixels are finer.
     """
 
     image: Tensor

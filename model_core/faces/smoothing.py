@@ -14,6 +14,9 @@ import numpy as np
 from ..errors import InputError
 from ..types import FaceTrack
 
+_POINTS_AT_ONCE = 32
+"""Landmarks are filtered by themselves, so a long clip's need not be in double precision all at once."""
+
 
 def one_euro(
     values: np.ndarray,
@@ -67,12 +70,13 @@ def smooth_track(
     """
     sides = np.sqrt(np.maximum(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1), 1e-6))
     unit = float(np.median(sides))
-    smoothed = [
-        one_euro(values / unit, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase) * unit
-        for values in (track.landmarks, track.boxes)
-    ]
-    landmarks, boxes = (values.astype(np.float32) for values in smoothed)
-    return replace(track, landmarks=landmarks, boxes=boxes)
+    landmarks = np.empty_like(track.landmarks, dtype=np.float32)
+    for point in range(0, landmarks.shape[1], _POINTS_AT_ONCE):
+        part = np.s_[:, point : point + _POINTS_AT_ONCE]
+        made = one_euro(track.landmarks[part] / unit, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase)
+        landmarks[part] = made * unit
+    boxes = one_euro(track.boxes / unit, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase) * unit
+    return replace(track, landmarks=landmarks, boxes=boxes.astype(np.float32))
 
 
 def _causal(values: np.ndarray, fps: float, min_cutoff: float, beta: float, derivative_cutoff: float) -> np.ndarray:

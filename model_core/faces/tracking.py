@@ -178,6 +178,7 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
     faces = [face for face in chosen if face is not None]
     boxes = np.stack([face.box for face in faces]).astype(np.float32)
     landmarks = np.stack([face.landmarks for face in faces]).astype(np.float32)
+    gaps = np.flatnonzero(~np.isin(frames, known))
     after = np.searchsorted(known, frames).clip(max=len(known) - 1)
     before = (np.searchsorted(known, frames, side="right") - 1).clip(min=0)
     span = np.maximum(known[after] - known[before], 1)
@@ -187,8 +188,8 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
     confidence[known] = [face.confidence for face in faces]
     labels = [face.label_map for face in faces if face.label_map is not None]
     return FaceTrack(
-        boxes=_blend(boxes[before], boxes[after], share),
-        landmarks=_blend(landmarks[before], landmarks[after], share),
+        boxes=_between(boxes, before, after, share, gaps),
+        landmarks=_between(landmarks, before, after, share, gaps),
         confidence=confidence,
         detected=detected,
         size=size,
@@ -196,9 +197,14 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
     )
 
 
-def _blend(before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
-    weight = share.astype(np.float32).reshape(-1, *(1,) * (before.ndim - 1))
-    return before + (after - before) * weight
+def _between(
+    values: np.ndarray, before: np.ndarray, after: np.ndarray, share: np.ndarray, gaps: np.ndarray
+) -> np.ndarray:
+    """One value for each frame, blended in the gaps only: a long clip's landmarks are not copied more than once."""
+    made = values[before]
+    weight = share[gaps].astype(np.float32).reshape(-1, *(1,) * (values.ndim - 1))
+    made[gaps] += (values[after[gaps]] - made[gaps]) * weight
+    return made
 
 
 def _gaps(detected: list[bool]) -> list[range]:

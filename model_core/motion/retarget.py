@@ -36,7 +36,11 @@ _EYES = tuple(
 
 
 def retarget(
-    driving: FaceTrack, reference: FaceTrack, *, driving_rest_frame: int | Literal["frontal"] = 0
+    driving: FaceTrack,
+    reference: FaceTrack,
+    *,
+    driving_rest_frame: int | Literal["frontal"] = 0,
+    rest: np.ndarray | None = None,
 ) -> FaceTrack:
     """Make the portrait's face do what the driving face does.
 
@@ -44,6 +48,7 @@ def retarget(
         driving: F frames with depth, in the driving video's pixels.
         reference: the portrait's face, one frame.
         driving_rest_frame: the frame whose expression is the portrait's own, see ``alignment.placement``.
+        rest: (478, 3), the driving face in that frame, where ``driving`` is a part of a clip and has not got it.
     Returns:
         F frames in the reference image's pixels, without label maps. Place and size of the head change as the
         driver's do from the rest frame on; its rotation is the driver's.
@@ -52,7 +57,8 @@ def retarget(
     """
     if len(reference) != 1:
         raise InputError(f"reference: a face track of {len(reference)} frames; take one, such as track.take([0])")
-    portrait, rest = reference.landmarks[0].astype(np.float64), resting_landmarks(driving, driving_rest_frame)
+    portrait = reference.landmarks[0].astype(np.float64)
+    rest = resting_landmarks(driving, driving_rest_frame) if rest is None else rest.astype(np.float64)
     size, rest_size = face_size(portrait), face_size(rest)
     if not (size > 0 and rest_size > 0):
         raise InputError("driving or reference: the face has no extent; analyse it again")

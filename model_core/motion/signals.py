@@ -54,6 +54,13 @@ SIGNALS: Mapping[MotionKind, SignalKind] = MappingProxyType(
 )
 
 
+def choose_placing(kind: MotionKind, placing: Placing | None) -> Placing:
+    """The placing that a user chose, or the kind's own; an InputError if the kind cannot be placed so."""
+    if placing == "retarget" and not SIGNALS[kind].retargets:
+        raise InputError(f"alignment: retarget moves drawn landmarks only, not {kind}; choose relative or absolute")
+    return placing or SIGNALS[kind].placing
+
+
 def make_signal(
     kind: MotionKind,
     driving: FaceTrack,
@@ -74,12 +81,10 @@ def make_signal(
     Raises:
         InputError: frames are needed and missing, or the kind cannot be placed so.
     """
-    signal, chosen = SIGNALS[kind], placing or SIGNALS[kind].placing
+    signal, chosen = SIGNALS[kind], choose_placing(kind, placing)
     shown = size or (driving if reference is None else reference).size
     place: Similarity | None = None
     if reference is not None and chosen == "retarget":
-        if not signal.retargets:
-            raise InputError(f"alignment: retarget moves drawn landmarks only, not {kind}; choose relative or absolute")
         driving = retarget(driving, reference)
     elif reference is not None:
         place = placement(driving, reference, mode=cast(Alignment, chosen))

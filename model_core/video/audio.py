@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import av
@@ -16,7 +17,10 @@ from av.container import InputContainer, OutputContainer
 
 from ..errors import VideoError
 
-_BIT_RATE = 192_000
+_BIT_RATE = 96_000
+"""Per channel."""
+_LAYOUTS = MappingProxyType({1: "mono", 2: "stereo", 6: "5.1"})
+"""What is kept as it is, by the number of channels; anything else is mixed down to stereo."""
 _JITTER = 0.05
 """Seconds that a time stamp may be off before it counts as a gap: some containers round to milliseconds."""
 
@@ -47,12 +51,13 @@ class AudioCopy:
             output: open, nothing written yet; a stream is added.
             blocks: (channels, n) float32 in [-1, 1] that follow each other, the first one at the first frame.
             rate: samples per second.
-            layout: "mono" or "stereo", as the blocks are.
+            layout: one of "mono", "stereo" and "5.1", as the blocks are.
         """
         self._output = output
         self._rate = rate
         self._layout = layout
-        self._stream = output.add_stream("aac", rate=rate, bit_rate=_BIT_RATE, layout=layout)
+        self._stream = output.add_stream("aac", rate=rate, layout=layout)
+        self._stream.bit_rate = _BIT_RATE * self._stream.channels
         self._blocks = blocks
         self._pending = np.zeros((self._stream.channels, 0), np.float32)
         self._written = 0
@@ -116,7 +121,7 @@ def read_sound(source: str | os.PathLike[str] | BinaryIO, *, seconds: Fraction) 
 
 def _format(source: InputContainer) -> tuple[int, str]:
     stream = source.streams.audio[0]
-    return stream.rate, "mono" if stream.channels == 1 else "stereo"
+    return stream.rate, _LAYOUTS.get(stream.channels, "stereo")
 
 
 def _continuous(source: InputContainer, *, start: Fraction) -> Iterator[np.ndarray]:
@@ -174,6 +179,7 @@ def open_container(source: str | os.PathLike[str] | BinaryIO) -> InputContainer:
         VideoError: it cannot be read.
     """
     try:
-        return av.open(os.fspath(source) if isinstance(source, (str, os.PathLike)) else source, "r")
+        # absolute: FFmpeg takes "a:b.mp4" for a protocol named a
+        return av.open(os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else source, "r")
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"audio source {source}: cannot be read ({error.strerror}); leave the sound out") from error

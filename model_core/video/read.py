@@ -21,6 +21,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from ..errors import InputError, VideoError
 from ..images import IMAGE_SUFFIXES, read_pixels, rgb_pixels
+from .hdr import HDR_TRANSFERS, tone_mapped
 
 DEFAULT_FPS = Fraction(25)
 """For pictures without a clock: a folder of images, a single image, an animation without durations."""
@@ -49,8 +50,14 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
-class _Shot:
-    """One frame of a source: when it begins and how long it lasts (seconds), and how to get its pixels."""
+class Shot:
+    """One frame of a source.
+
+    Attributes:
+        start: when it begins, seconds after the first one.
+        duration: how long it lasts, seconds; of a video file, the mean of its frames.
+        pixels: makes (H, W, 3) uint8 RGB; a frame that nobody asks for costs its decoding only.
+    """
 
     start: Fraction
     duration: Fraction
@@ -79,6 +86,19 @@ def open_video(path: str | os.PathLike[str]) -> VideoInfo:
             frames = max(1, round(Fraction(container.duration, av.time_base) * fps))
         audio = bool(container.streams.audio)
     return VideoInfo(frames=frames, fps=fps, size=(height, width), has_audio=audio)
+
+
+def read_shots(path: str | os.PathLike[str], *, start: int = 0, limit: int | None = None) -> Iterator[Shot]:
+    """The frames one by one, each with the time at which it is shown; one is held at a time.
+
+    Args:
+        path: as for ``open_video``.
+        start: frames to skip, >= 0; more than there are leaves an empty stream.
+        limit: frames to read at most; None reads all.
+    Raises:
+        VideoError: as ``read_chunks``.
+    """
+    return itertools.islice(_first_shots(_existing(path)), start, None if limit is None else start + limit)
 
 
 def read_chunks(
@@ -130,7 +150,7 @@ def read_video(
 def _chunks(
     path: Path, *, chunk: int, start: int, limit: int | None, fps: Fraction | int | None
 ) -> Iterator[np.ndarray]:
-    shots: Iterator[_Shot] = _first_shots(path)
+    shots: Iterator[Shot] = _first_shots(path)
     if fps is not None:
         shots = _resample(shots, Fraction(fps))
     skipped = sum(1 for _ in itertools.islice(shots, start))
@@ -149,7 +169,7 @@ def _chunks(
         yield np.stack(block)
 
 
-def _resample(shots: Iterator[_Shot], fps: Fraction) -> Iterator[_Shot]:
+def _resample(shots: Iterator[Shot], fps: Fraction) -> Iterator[Shot]:
     """Every shot begins at the tick of the new clock nearest to its own start, or is left out.
 
     Nearest rather than next: containers round times to their clock, so that at an unchanged rate a frame may
@@ -167,7 +187,7 @@ def _resample(shots: Iterator[_Shot], fps: Fraction) -> Iterator[_Shot]:
     yield from itertools.repeat(shot, total - index)
 
 
-def _first_shots(path: Path) -> Iterator[_Shot]:
+def _first_shots(path: Path) -> Iterator[Shot]:
     """The shots of any source, of which there is at least one."""
     shots = _picture_shots(path) if _is_pictures(path) else _decoded_shots(path)
     first = next(shots, None)
@@ -180,7 +200,7 @@ def _first_shots(path: Path) -> Iterator[_Shot]:
 # --- video files -------------------------------------------------------------------------------------------
 
 
-def _decoded_shots(path: Path) -> Iterator[_Shot]:
+def _decoded_shots(path: Path) -> Iterator[Shot]:
     with _open_container(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -196,7 +216,7 @@ def _decoded_shots(path: Path) -> Iterator[_Shot]:
                     moment = frame.pts * frame.time_base
                     origin = moment if origin is None else origin
                     start = moment - origin
-                yield _Shot(start=start, duration=period, pixels=_pixels_of(frame))
+                yield Shot(start=start, duration=period, pixels=_pixels_of(frame))
                 previous = start
                 count += 1
         except av.error.FFmpegError as error:
@@ -207,7 +227,7 @@ def _pixels_of(frame: av.VideoFrame) -> Callable[[], np.ndarray]:
     """Conversion to RGB is left until asked for: skipped frames cost their decoding only."""
 
     def pixels() -> np.ndarray:
-        array = frame.to_ndarray(format="rgb24")
+        array = frame.to_ndarray(format="rgb24") if frame.color_trc not in HDR_TRANSFERS else tone_mapped(frame)
         # the display matrix says by how many degrees, counterclockwise, to turn the picture
         return np.ascontiguousarray(np.rot90(array, k=round(frame.rotation / 90) % 4))
 
@@ -218,13 +238,34 @@ def _open_container(path: Path) -> InputContainer:
     if path.stat().st_size == 0:
         raise VideoError(f"video {path}: the file is empty; copy or export it again")
     try:
-        container = av.open(str(path))
+        # absolute: FFmpeg takes "a:b.mp4" for a protocol named a
+        container = av.open(str(path.absolute()))
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"video {path}: not a video that can be read ({error.strerror}); {_REENCODE}") from error
+    missing = _missing_bytes(path) if "mp4" in container.format.name else 0
+    if missing:
+        container.close()
+        raise VideoError(f"video {path}: its last {missing} bytes are missing; copy it again, or {_REENCODE}")
     if not container.streams.video:
         container.close()
         raise VideoError(f"video {path}: has no picture track, perhaps it is sound only; choose another file")
     return container
+
+
+def _missing_bytes(path: Path) -> int:
+    """How far an MP4's or MOV's boxes reach beyond the file: cut off, FFmpeg reads it as a shorter video."""
+    end, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while end < size:
+            file.seek(end)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            if length < 8 or not head[4:8].isascii():
+                return 0  # a box that lasts to the end, or none at all: not ours to judge
+            end += length
+    return end - size
 
 
 def exact_rate(fps: float) -> Fraction:
@@ -252,15 +293,15 @@ def _is_pictures(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _picture_shots(path: Path) -> Iterator[_Shot]:
+def _picture_shots(path: Path) -> Iterator[Shot]:
     if path.is_dir():
         for index, file in enumerate(_images_in(path)):
-            yield _Shot(index / DEFAULT_FPS, 1 / DEFAULT_FPS, pixels=lambda file=file: _pixels_in(file))  # type: ignore[misc]
+            yield Shot(index / DEFAULT_FPS, 1 / DEFAULT_FPS, pixels=lambda file=file: _pixels_in(file))  # type: ignore[misc]
         return
     start = Fraction(0)
     with _open_image(path) as image:
         if getattr(image, "n_frames", 1) == 1:
-            yield _Shot(start, 1 / DEFAULT_FPS, pixels=lambda: _pixels_in(path))
+            yield Shot(start, 1 / DEFAULT_FPS, pixels=lambda: _pixels_in(path))
             return
         for page in ImageSequence.Iterator(image):
             try:
@@ -268,7 +309,7 @@ def _picture_shots(path: Path) -> Iterator[_Shot]:
             except (OSError, SyntaxError, ValueError) as error:
                 raise VideoError(f"video {path}: damaged ({error}); save the animation again") from error
             duration = _duration(page)
-            yield _Shot(start, duration, pixels=lambda array=array: array)  # type: ignore[misc]
+            yield Shot(start, duration, pixels=lambda array=array: array)  # type: ignore[misc]
             start += duration
 
 

@@ -8,19 +8,15 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import ColorRange, Colorspace
 
 from ..errors import InputError, VideoError
 from ..files import atomic_path
 from .audio import AudioCopy, Sound, open_audio
-
-_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_BT709 = 1
+from .h264 import CONTAINERS, add_h264, close_quietly, muxer_options, open_for_muxer, to_video_frame
 
 
 class VideoWriter:
@@ -60,8 +56,8 @@ class VideoWriter:
             VideoError: from the ``with`` on: ``path`` cannot be written or the sound cannot be read.
         """
         self._path = Path(path)
-        if self._path.suffix.lower() not in _CONTAINERS:
-            known = ", ".join(_CONTAINERS)
+        if self._path.suffix.lower() not in CONTAINERS:
+            known = ", ".join(CONTAINERS)
             raise InputError(f"video {path}: unknown type {self._path.suffix!r}; use {known}")
         if fps <= 0 or not 0 <= crf <= 51 or audio_start < 0:
             raise InputError(
@@ -91,15 +87,13 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         with contextlib.ExitStack() as stack, self._named_errors():
             partial = stack.enter_context(atomic_path(self._path))
-            self._file = _create(partial)
-            stack.callback(_close_quietly, self._file)
-            kind = _CONTAINERS[self._path.suffix.lower()]
-            # or MP4 would keep the few entries only that its makers named
-            options = {} if kind == "matroska" else {"movflags": "use_metadata_tags"}
-            self._container: OutputContainer = av.open(self._file, "w", format=kind, options=options)
+            self._file = open_for_muxer(partial)
+            stack.callback(close_quietly, self._file)
+            kind = CONTAINERS[self._path.suffix.lower()]
+            self._container: OutputContainer = av.open(self._file, "w", format=kind, options=muxer_options(kind))
             self._container.metadata.update(self._metadata)
             # an abandoned container still writes its trailer, which may fail again: not the error to report
-            stack.callback(_close_quietly, self._container)
+            stack.callback(close_quietly, self._container)
             self._source = None if self._audio_from is None else open_audio(self._audio_from)
             if self._source is not None:
                 stack.callback(self._source.close)
@@ -125,7 +119,8 @@ class VideoWriter:
             if self._size is None:
                 self._begin((frames.shape[1], frames.shape[2]))
             for pixels in frames:
-                self._container.mux(self._stream.encode(self._video_frame(pixels)))
+                frame = to_video_frame(pixels, self._frames, fps=self._fps)
+                self._container.mux(self._stream.encode(frame))
                 self._frames += 1
             if self._audio is not None:
                 self._audio.advance(self.duration)
@@ -141,28 +136,11 @@ class VideoWriter:
 
     def _begin(self, size: tuple[int, int]) -> None:
         self._size = size
-        options = {"crf": str(self._crf), "preset": "medium"}
-        self._stream = self._container.add_stream("libx264", rate=self._fps, options=options)
-        self._stream.height, self._stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2
-        self._stream.pix_fmt = "yuv420p"
-        context = self._stream.codec_context
-        context.colorspace = Colorspace.ITU709
-        context.color_primaries = context.color_trc = _BT709
-        context.color_range = ColorRange.MPEG
+        self._stream = add_h264(self._container, size, fps=self._fps, crf=self._crf)
         if self._source is not None:
             self._audio = AudioCopy.of_container(self._source, self._container, start=self._audio_start)
         elif self._sound is not None:
             self._audio = AudioCopy.of_sound(self._sound, self._container)
-
-    def _video_frame(self, pixels: np.ndarray) -> av.VideoFrame:
-        height, width = pixels.shape[:2]
-        if height % 2 or width % 2:
-            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame = rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-        frame.pts = self._frames
-        frame.time_base = 1 / self._fps
-        return frame
 
     def _finish(self) -> None:
         if self._size is None:
@@ -182,14 +160,3 @@ class VideoWriter:
                 f"video {self._path}: cannot be written ({error.strerror or error}), the partial file is "
                 "removed; free some space or choose another folder"
             ) from error
-
-
-def _create(path: Path) -> BinaryIO:
-    """A file of Python's own rather than FFmpeg's, whose failed writes may surface only at the end."""
-    return open(path, "xb")
-
-
-def _close_quietly(resource: BinaryIO | OutputContainer) -> None:
-    """Close once more after an error; a second failure to write says nothing new."""
-    with contextlib.suppress(OSError, av.error.FFmpegError):
-        resource.close()

@@ -14,6 +14,7 @@ from .folders import (
     register_model_folder,
 )
 from .guider import PortraitGuider, model_sigmas
+from .jobs import do_video_job, driving_file
 from .memory import (
     ATTENTIONS,
     DTYPES,
@@ -59,7 +60,9 @@ __all__ = [
     "checked",
     "decode_images",
     "device_for_tools",
+    "do_video_job",
     "download_folder",
+    "driving_file",
     "from_cut_out",
     "from_image",
     "from_mask",

@@ -32,8 +32,8 @@ from safetensors.torch import save_file
 
 ROOT = Path(__file__).parent.parent.parent
 PACK = "ComfyUI-VividPortraits"
-_START_LIMIT = 180.0
-_RUN_LIMIT = 240.0
+_START_LIMIT = 600.0
+_RUN_LIMIT = 600.0
 # glibc keeps freed tensors for itself once it has seen large ones go; so they return to the system, and can be measured
 _HONEST_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -212,18 +212,19 @@ class Server:
 def running_server(
     base: Path, *, pack: bool = True, traps: bool = False, flags: Sequence[str] = ()
 ) -> Iterator[Server]:
-    """A server that is up; ``base`` is an empty folder, ``pack`` whether this repository is among its nodes.
+    """A server that is up; ``base`` is an empty folder, or that of an earlier one.
 
     Args:
+        pack: whether this repository is among its nodes.
         traps: whether there are a node that spoils pictures and model files that are none.
         flags: more of ComfyUI's command line.
     """
     checkout, python = installation()
     for folder in ("custom_nodes", "models/portraits", "input", "output", "temp", "user/default"):
-        (base / folder).mkdir(parents=True)
+        (base / folder).mkdir(parents=True, exist_ok=True)
     # otherwise the page opens its template browser by itself, some seconds after its first start
     (base / "user" / "default" / "comfy.settings.json").write_text('{"Comfy.TutorialCompleted": true}', "utf-8")
-    if pack:
+    if pack and not (base / "custom_nodes" / PACK).exists():
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
     if traps:
         shutil.copytree(Path(__file__).with_name("bad_pictures"), base / "custom_nodes" / "bad_pictures")

@@ -237,6 +237,7 @@ def _modules(host: Host) -> dict[str, Any]:
         ui=SimpleNamespace(
             PreviewImage=PreviewImage,
             PreviewText=PreviewText,
+            PreviewVideo=list,
             SavedImages=list,
             SavedResult=lambda filename, subfolder, type: (filename, subfolder, type),
         ),
@@ -247,6 +248,7 @@ def _modules(host: Host) -> dict[str, Any]:
         get_filename_list=host.filenames,
         get_full_path=host.full_path,
         get_folder_paths=lambda key: host.folders[key],
+        get_temp_directory=lambda: str(host.models_dir.parent / "temp"),
         get_output_directory=lambda: str(host.models_dir.parent / "output"),
         get_save_image_path=host.save_path,
     )

@@ -279,7 +279,7 @@ class FullDisk(io.FileIO):
 @pytest.mark.parametrize("room", [0, 40, 5_000, 100_000])
 def test_full_disk(tmp_path, monkeypatch, room):
     """At the header, in the frames, or while closing."""
-    monkeypatch.setattr(write, "_create", lambda path: FullDisk(path, room))
+    monkeypatch.setattr(write, "open_for_muxer", lambda path: FullDisk(path, room))
     with (
         pytest.raises(VideoError, match=r"a\.mp4: cannot be written \(No space left on device\).*free some"),
         VideoWriter(tmp_path / "a.mp4", fps=25, crf=5) as writer,
@@ -296,7 +296,7 @@ def test_full_disk_while_closing(tmp_path, monkeypatch):
         files.append(FullDisk(path, 10**9))
         return files[0]
 
-    monkeypatch.setattr(write, "_create", create)
+    monkeypatch.setattr(write, "open_for_muxer", create)
     with (
         pytest.raises(VideoError, match="No space left on device"),
         VideoWriter(tmp_path / "a.mp4", fps=25) as writer,

@@ -1,0 +1,213 @@
+"""The animated face back in a full frame: the portrait's own, or the driving video's.
+
+The model's frame lies over the full one by a fixed scale and offset, and is resampled there between the pixels, so
+that nothing trembles that does not tremble in the model's frame. A soft mask, drawn in the model's frame and
+resampled with it, says where it shows; where it is 0 the full frame stays bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+_LARGEST_GAIN = 2.0  # a flat picture must not be blown up to noise
+_MEMORY = 50  # frames over which the colour correction is averaged: it must follow the light, not the mouth
+_OVERSAMPLING = 4
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Where a model's frame lies over a full frame: the point p of the full frame shows ``scale * p + offset``.
+
+    Attributes:
+        scale: (x, y) pixels of the model's frame for one of the full frame, > 0.
+        offset: (x, y) in pixels of the model's frame.
+        size: (H, W) of the model's frame.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+    size: tuple[int, int]
+
+    @classmethod
+    def of_window(cls, window: tuple[int, int, int, int], size: tuple[int, int]) -> Overlay:
+        """A model's frame that shows the window (left, top, width, height) of the full frame."""
+        left, top, width, height = window
+        scale = (size[1] / width, size[0] / height)
+        return cls(scale, (-left * scale[0], -top * scale[1]), size)
+
+    def rectangle(self, frame: tuple[int, int]) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of the pixels of a full frame (H, W) that the model's frame can reach."""
+        low, high = [], []
+        for axis, side in ((0, frame[1]), (1, frame[0])):
+            length = self.size[1 - axis]
+            low.append(max(int(np.floor(-self.offset[axis] / self.scale[axis])) - 1, 0))
+            high.append(min(int(np.ceil((length - self.offset[axis]) / self.scale[axis])) + 1, side))
+        return low[0], low[1], max(high[0], low[0]), max(high[1], low[1])
+
+    def onto(self, picture: np.ndarray, rectangle: tuple[int, int, int, int], *, cubic: bool) -> np.ndarray:
+        """A picture of the model's frame, (h, w, channels) float32, as it lies in a rectangle of the full frame.
+
+        Beyond the model's frame its edge is repeated where ``cubic``, else there is 0.
+        """
+        left, top, right, bottom = rectangle
+        rows = _resampling(range(top, bottom), self.scale[1], self.offset[1], self.size[0], cubic=cubic)
+        columns = _resampling(range(left, right), self.scale[0], self.offset[0], self.size[1], cubic=cubic)
+        return np.einsum("Yy,yxc,Xx->YXc", rows, picture, columns, optimize=True)
+
+    def under(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the model's frame covers, at its own pixels: (h, w, 3) float32, and (h, w) 1 inside the full frame."""
+        inverse = 1.0 / np.array(self.scale)
+        shift = (0.5 - np.array(self.offset)) * inverse - 0.5
+        matrix = np.array([[inverse[0], 0, shift[0]], [0, inverse[1], shift[1]]])
+        size, flags = self.size[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        covered = cv2.warpAffine(frame, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        inside = cv2.warpAffine(
+            np.ones(frame.shape[:2], np.uint8), matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        )
+        return covered.astype(np.float32), inside.astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _resampling(pixels: range, scale: float, offset: float, length: int, *, cubic: bool) -> np.ndarray:
+    """(pixels, length) float32: what every pixel of the full frame takes of one axis of the model's frame.
+
+    Exact at any part of a pixel, and averaging where the model's frame is the finer one. The kernel is Keys' cubic or
+    a triangle.
+    """
+    reach = max(scale, 1.0)
+    centres = scale * (np.array(pixels, dtype=np.float64) + 0.5) + offset - 0.5
+    margin = int(np.ceil(2 * reach)) + 1
+    sources = np.arange(-margin, length + margin)
+    far = np.abs(np.clip(centres, -1.0, length)[:, None] - sources) / reach
+    if cubic:
+        near = 1.5 * far**3 - 2.5 * far**2 + 1
+        weights = np.where(far < 1, near, np.where(far < 2, -0.5 * far**3 + 2.5 * far**2 - 4 * far + 2, 0.0))
+    else:
+        weights = np.maximum(1.0 - far, 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    made = weights[:, margin : margin + length].copy()
+    if cubic:
+        made[:, 0] += weights[:, :margin].sum(axis=1)
+        made[:, -1] += weights[:, margin + length :].sum(axis=1)
+    return made.astype(np.float32)
+
+
+def window_mask(overlay: Overlay, frame: tuple[int, int], *, feather: float = 0.08) -> np.ndarray:
+    """(h, w) float32 in [0, 1]: all of the model's frame, fading towards those edges that lie inside a full frame.
+
+    Args:
+        frame: (H, W) of the full frame.
+        feather: width of the soft edge as a share of the side.
+    """
+    ramps = []
+    for axis, side in ((1, frame[0]), (0, frame[1])):
+        length, scale, offset = overlay.size[1 - axis], overlay.scale[axis], overlay.offset[axis]
+        place = np.arange(length) + 0.5
+        low = place if -offset / scale > 0.5 else np.inf
+        high = length - place if (length - offset) / scale < side - 0.5 else np.inf
+        share = np.clip((np.minimum(low, high) - 0.5) / max(feather * length, 1e-6), 0.0, 1.0)
+        ramps.append(np.broadcast_to(share * share * (3.0 - 2.0 * share), length))
+    return (ramps[0][:, None] * ramps[1][None]).astype(np.float32)
+
+
+def face_mask(landmarks: np.ndarray, size: tuple[int, int], *, grow: float = 0.06, feather: float = 0.05) -> np.ndarray:
+    """(h, w) float32 in [0, 1]: the face, a little grown, with a soft edge; 0 along the border of the picture.
+
+    Args:
+        landmarks: (478, >=2) in pixels of a picture of ``size`` (h, w).
+        grow, feather: as shares of the face's height.
+    """
+    points = landmarks[:, :2].astype(np.float32)
+    hull = cv2.convexHull(points)[:, 0]
+    middle, height = hull.mean(axis=0), float(np.ptp(points[:, 1]))
+    away = hull - middle
+    hull = middle + away * (1.0 + grow * height / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
+    canvas = np.zeros((size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), np.uint8)
+    corners = np.clip(hull * _OVERSAMPLING - 0.5, -(2.0**14), 2.0**14)
+    cv2.fillPoly(canvas, [np.rint(corners * 16).astype(np.int32)], (255,), cv2.LINE_8, 4)
+    mask: np.ndarray = cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    mask = cv2.GaussianBlur(mask, (0, 0), max(feather * height, 0.5))
+    mask[mask < 1 / 255] = 0.0  # a Gauss curve never ends; a mask has to
+    edge = np.minimum.outer(_from_border(size[0]), _from_border(size[1]))
+    return mask * np.clip(edge / max(feather * height, 1.0), 0.0, 1.0).astype(np.float32)
+
+
+def _from_border(length: int) -> np.ndarray:
+    place = np.arange(length)
+    return np.minimum(place, length - 1 - place).astype(np.float64)
+
+
+@dataclass
+class ColourMatch:
+    """Brings the animated frames to the colours of what they cover: mean and spread of each channel.
+
+    The moments are averaged over time, so the correction follows the light and does not flicker.
+
+    Attributes:
+        moments: (4, 3): mean and spread of the animated, mean and spread of the covered pixels; None at first.
+    Source: Reinhard et al., "Color Transfer between Images", 2001, in RGB.
+    """
+
+    moments: np.ndarray | None = field(default=None)
+
+    def apply(self, picture: np.ndarray, covered: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Correct one frame.
+
+        Args:
+            picture, covered: (h, w, 3) float32 in [0, 255].
+            weight: (h, w) >= 0: the pixels that count; where none does, nothing is changed or learnt.
+        """
+        if weight.sum() > 1.0:
+            seen = np.concatenate([_moments(picture, weight), _moments(covered, weight)])
+            old = seen if self.moments is None else self.moments
+            self.moments = old + (seen - old) / _MEMORY
+        if self.moments is None:
+            return picture
+        mean, spread, wanted_mean, wanted_spread = self.moments.astype(np.float32)
+        gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), 1 / _LARGEST_GAIN, _LARGEST_GAIN)
+        return (picture - mean) * gain + wanted_mean
+
+
+def _moments(pixels: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    share = (weight / weight.sum())[..., None].astype(np.float64)
+    mean = (pixels * share).sum(axis=(0, 1))
+    return np.stack([mean, np.sqrt((np.square(pixels - mean) * share).sum(axis=(0, 1)))])
+
+
+def composite(
+    frame: np.ndarray,
+    picture: np.ndarray,
+    mask: np.ndarray,
+    overlay: Overlay,
+    *,
+    colours: ColourMatch | None = None,
+) -> np.ndarray:
+    """Lay an animated frame over a full one.
+
+    Args:
+        frame: (H, W, 3) uint8; left unchanged.
+        picture: (h, w, 3) uint8, the model's frame.
+        mask: (h, w) float32 in [0, 1] over it.
+        overlay: where it lies.
+        colours: the correction, which learns from this frame too; None leaves the colours.
+    Returns:
+        (H, W, 3) uint8; wherever the mask is 0, bit for bit the frame.
+    """
+    left, top, right, bottom = rectangle = overlay.rectangle((frame.shape[0], frame.shape[1]))
+    made = frame.copy()
+    if left >= right or top >= bottom or not mask.any():
+        return made
+    corrected = picture.astype(np.float32)
+    if colours is not None:
+        covered, inside = overlay.under(frame)
+        corrected = colours.apply(corrected, covered, mask * inside)
+    weight = overlay.onto(mask[..., None], rectangle, cubic=False)
+    laid = overlay.onto(corrected, rectangle, cubic=True)
+    under = frame[top:bottom, left:right]
+    blended = np.rint(under + (laid - under) * weight).clip(0, 255).astype(np.uint8)
+    made[top:bottom, left:right] = np.where(weight > 0, blended, under)
+    return made

@@ -1,0 +1,7 @@
+"""Long videos, safely: a job is done chunk by chunk, and goes on where it was left."""
+
+from .faces import FaceSettings
+from .paste import Pasting
+from .run import VideoJob, VideoResult, Watcher, animate_video, job_digest
+
+__all__ = ["FaceSettings", "Pasting", "VideoJob", "VideoResult", "Watcher", "animate_video", "job_digest"]

@@ -1,0 +1,385 @@
+"""A whole job: from files to a video of any length, chunk by chunk, going on where a crash has left it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import SamplingConfig
+from ..errors import InputError, VideoError
+from ..faces.analyze import analyze_frames
+from ..faces.analyzer import FaceAnalyzer
+from ..faces.foreground import estimate_foreground
+from ..faces.framing import Framing
+from ..files import atomic_path
+from ..images import to_uint8
+from ..models import PortraitModel
+from ..motion.signals import Placing, choose_placing
+from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, sample_chunks
+from ..sampling import Chunk
+from ..types import FaceTrack, HistoryFrames, StepObserver
+from ..video.h264 import CONTAINERS
+from ..video.mark import MARK
+from ..video.read import open_video
+from ..video.segments import Clock, SegmentWriter, join_segments
+from .faces import DrivingFace, FaceSettings, ForwardFrames, find_faces, follow_driving_face
+from .folder import JobFolder
+from .identity import Identity, changed, digest_of, file_digest, model_digest, tensor_digest
+from .paste import OntoDriving, OntoReference, Pasting, Plain
+
+_FORMAT = 1
+"""Of the job's folder; raise it with every change of what is computed, and old folders start anew."""
+_KEY = "vividportraits_job"
+_DECODED_AT_ONCE = 8
+_CRF = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoJob:
+    """What to make.
+
+    Attributes:
+        image: (1, 3, H, W) in [-1, 1], the portrait; ``name`` is what to call it.
+        driving: the driving video.
+        output: .mp4, .m4v, .mov or .mkv; an older file stays until the new one is whole.
+        mask: (1, 1, H, W) in [0, 1], 1 on the person; None estimates it.
+        sampling: how to sample.
+        alignment, framing: see ``motion.signals`` (None: the motion kind's own) and ``faces.framing``.
+        faces: how the driving face is followed.
+        frames: driving frames to use; None all.
+        paste: what the frames are laid over; "none" leaves them at the model's size.
+        match_colour: give pasted frames the colours of what they cover.
+        sound: whether to take the driving video's.
+        mark: whether the file says that it is synthetic.
+        metadata: further entries of the file.
+    """
+
+    image: Tensor
+    name: str = "reference"
+    driving: Path
+    output: Path
+    mask: Tensor | None = None
+    sampling: SamplingConfig
+    alignment: Placing | None = None
+    framing: Framing = "auto"
+    faces: FaceSettings = field(default_factory=FaceSettings)
+    frames: int | None = None
+    paste: Pasting = "none"
+    match_colour: bool = True
+    sound: bool = True
+    mark: bool = True
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What came of a job.
+
+    Attributes:
+        frames: of the video.
+        resumed: frames that an earlier run had finished; all of them where the video was there already.
+    """
+
+    output: Path
+    frames: int
+    resumed: int
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how a job goes on; every call may cancel by raising.
+
+    Attributes:
+        say: told in words what is being done.
+        looked: told the number of driving frames whose faces are known, after each.
+        observer: told of every window and step.
+        planned: told once, before sampling: all chunks, how many are finished, and the motion.
+    """
+
+    say: Callable[[str], object] = lambda words: None
+    looked: Callable[[int], object] = lambda frames: None
+    observer: StepObserver | None = None
+    planned: Callable[[list[Chunk], int, DrivingMotion], object] = lambda chunks, finished, motion: None
+
+
+def animate_video(
+    job: VideoJob,
+    *,
+    model: PortraitModel,
+    analyzer: FaceAnalyzer,
+    folder: Path | None = None,
+    watcher: Watcher | None = None,
+) -> VideoResult:
+    """Do a job, or what is left of it.
+
+    Memory is bounded by one chunk of latents and a few full frames, disk space by twice the video. Whatever ends
+    the process, the next call with the same job goes on after the last finished chunk, and gives the same video,
+    frame for frame, as one that was never disturbed. A finished job leaves the video alone.
+
+    Args:
+        folder: for the job's files; None is beside the output, ``<output>.job``.
+    Raises:
+        InputError: another process is at work on it; a setting or the portrait cannot be used.
+        FaceNotFoundError: the driving face cannot be followed; see ``faces.tracking.track_face``.
+        VideoError: the driving video cannot be read, or something cannot be written; finished chunks are kept.
+    """
+    watcher = watcher or Watcher()
+    open_video(job.driving)  # what cannot be read fails before anything is made
+    _check_output(job.output)
+    faces = _faces_identity(job, analyzer)
+    identity = _identity(job, model, faces)
+    folder = folder or job.output.with_name(job.output.name + ".job")
+    if _finished(job.output, identity):
+        watcher.say(f"{job.output} is finished already; remove it to make it again")
+        if folder.exists():  # killed between the last two steps
+            with JobFolder.opened(folder) as place:
+                place.remove()
+        frames = open_video(job.output).frames or 0
+        return VideoResult(job.output, frames, frames)
+    with JobFolder.opened(folder) as place:
+        joined = False
+        try:
+            _take_up(place, identity, watcher)
+            portrait = analyze_frames([to_uint8(job.image)[0]], analyzer, name=job.name)
+            find_faces(place, job.driving, analyzer, limit=job.frames, progress=watcher.looked)
+            reference = _encode(job, model, portrait)
+            assert reference.track is not None
+            placing = choose_placing(model.config.motion_kind, job.alignment)
+            face = follow_driving_face(place, job.driving, job.faces, reference=reference.track, alignment=placing)
+            resumed = _make_chunks(place, job, model, reference, face, watcher)
+            _join(place, job, face, identity)
+            joined = True
+        finally:
+            if joined or not place.worth_keeping:
+                place.remove()
+    return VideoResult(job.output, len(face.track), resumed)
+
+
+def job_digest(job: VideoJob, *, model: PortraitModel, analyzer: FaceAnalyzer) -> str:
+    """What tells a job from every other one: to name its output by."""
+    return digest_of(_identity(job, model, _faces_identity(job, analyzer)))
+
+
+def _check_output(output: Path) -> None:
+    """Whatever would stop the last step stops the first."""
+    if output.suffix.lower() not in CONTAINERS:
+        known = ", ".join(CONTAINERS)
+        raise InputError(f"video {output}: unknown type {output.suffix!r}; use {known}")
+    if output.is_dir():
+        raise InputError(f"video {output}: is a folder; name a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise VideoError(
+            f"video {output}: its folder cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _faces_identity(job: VideoJob, analyzer: FaceAnalyzer) -> Identity:
+    """What the found faces depend on: a new seed or a longer gap does not look for them again."""
+    return {
+        "format": _FORMAT,
+        "driving": file_digest(job.driving),
+        "frames": job.frames,
+        "analyzer": type(analyzer).__name__,
+    }
+
+
+def _identity(job: VideoJob, model: PortraitModel, faces: Identity) -> Identity:
+    settings = {
+        "sampling": asdict(job.sampling),
+        "faces": asdict(job.faces),
+        "paste": {"onto": job.paste, "match_colour": job.match_colour},
+        "placing": {"alignment": job.alignment, "framing": job.framing},
+    }
+    return {
+        **faces,
+        "reference": tensor_digest(job.image),
+        "mask": None if job.mask is None else tensor_digest(job.mask),
+        "model": model_digest(model),
+        "arithmetic": f"{model.device.type} {model.dtype} torch {torch.__version__}",
+        "sound": job.sound,
+        **{f"{group}.{name}": value for group, values in settings.items() for name, value in values.items()},
+    }
+
+
+def _finished(output: Path, identity: Identity) -> bool:
+    """Whether the output is this very job's."""
+    try:
+        with av.open(str(output.absolute())) as container:
+            known = {key.lower(): value for key, value in container.metadata.items()}
+    except (OSError, av.error.FFmpegError):
+        return False
+    return known.get(_KEY) == digest_of(identity)
+
+
+def _take_up(place: JobFolder, identity: Identity, watcher: Watcher) -> None:
+    """Keep what an earlier run has finished of this job; of another job, only what is the same in both."""
+    before = place.identity()
+    different = changed(before, identity)
+    if before and different:
+        kept = {"format", "driving", "frames", "analyzer"}.isdisjoint(different)
+        words = ", ".join(different[:8]) + (", ..." if len(different) > 8 else "")
+        watcher.say(f"starting anew: changed since the last run: {words}" + ("; found faces are kept" if kept else ""))
+        place.forget_chunks()
+        if not kept:
+            place.forget_faces()
+    if different:
+        place.remember(identity)
+
+
+def _encode(job: VideoJob, model: PortraitModel, portrait: FaceTrack) -> PortraitReference:
+    foreground = estimate_foreground(job.image, portrait) if job.mask is None else job.mask
+    return encode_reference(model, job.image, track=portrait, foreground=foreground, framing=job.framing)
+
+
+@dataclass
+class _State:
+    """What is finished, and what the next chunk needs of it.
+
+    Attributes:
+        digests: of every finished chunk's file.
+        history: (n, C, h, w), the last clean latents, or None.
+        moments: of the colour correction, or None.
+    """
+
+    digests: list[str] = field(default_factory=list)
+    history: Tensor | None = None
+    moments: np.ndarray | None = None
+
+    @classmethod
+    def load(cls, place: JobFolder, watcher: Watcher) -> _State:
+        """The state as it was saved; an empty one where a finished chunk is damaged."""
+        stored = place.load(place.state)
+        if stored is None:
+            return cls()
+        tensors, notes = stored
+        state = cls(json.loads(notes["chunks"]), tensors.get("history"))
+        state.moments = tensors["moments"].numpy() if "moments" in tensors else None
+        for number, digest in enumerate(state.digests):
+            if not place.chunk(number).is_file() or file_digest(place.chunk(number)) != digest:
+                watcher.say(f"starting anew: {place.chunk(number)} is damaged")
+                place.forget_chunks()
+                return cls()
+        return state
+
+    def save(self, place: JobFolder) -> None:
+        tensors = {} if self.history is None else {"history": self.history}
+        if self.moments is not None:
+            tensors["moments"] = torch.from_numpy(self.moments)
+        place.save(place.state, tensors, {"chunks": json.dumps(self.digests)})
+
+
+def _make_chunks(
+    place: JobFolder,
+    job: VideoJob,
+    model: PortraitModel,
+    reference: PortraitReference,
+    face: DrivingFace,
+    watcher: Watcher,
+) -> int:
+    """Sample, decode, paste and encode what is not finished yet; returns the frames that were."""
+    plan = clip_chunks(len(face.track), job.sampling)
+    state = _State.load(place, watcher)
+    done = len(state.digests)
+    resumed = plan[done - 1].stop if done else 0
+    if done:
+        watcher.say(f"going on: {done} of {len(plan)} chunks are finished")
+    retargeted = choose_placing(model.config.motion_kind, job.alignment) == "retarget"
+    motion = DrivingMotion(
+        model,
+        face.track,
+        face.scenes,
+        _few_at_once(ForwardFrames(job.driving)),
+        portrait=reference.track if retargeted else None,
+    )
+    watcher.planned(plan, done, motion)
+    history = None
+    if done and state.history is not None:
+        signal = motion.take(range(resumed - len(state.history), resumed)).frames
+        history = HistoryFrames(*(part.to(model.device, model.dtype) for part in (state.history, signal)))
+    finisher = _finisher(job, model, reference, face)
+    finisher.moments = state.moments
+    chunks = sample_chunks(
+        model, reference, motion, job.sampling, history=history, first_chunk=done, observer=watcher.observer
+    )
+    for number, latents in enumerate(chunks, start=done):
+        try:
+            _encode_chunk(place.chunk(number), model, latents, finisher, plan[number].start, face.clock)
+            # as many as carry_history carries, in the very type they were sampled in
+            state.history = latents[0, -job.sampling.history :].cpu() if job.sampling.history else None
+            state.moments = finisher.moments
+            state.digests.append(file_digest(place.chunk(number)))
+            state.save(place)
+        except VideoError as error:
+            raise VideoError(
+                f"{error}. {number} of {len(plan)} chunks are finished and kept in {place.path}; the same command "
+                "goes on from there"
+            ) from error
+    return resumed
+
+
+def _few_at_once(frames: ForwardFrames) -> Callable[[int, int], Iterator[np.ndarray]]:
+    return lambda start, stop: (frame[None] for frame in frames.read(start, stop))
+
+
+def _finisher(
+    job: VideoJob, model: PortraitModel, reference: PortraitReference, face: DrivingFace
+) -> Plain | OntoReference | OntoDriving:
+    size, match = model.config.size, job.match_colour
+    if job.paste == "reference":
+        return OntoReference(job.image, reference, size, match=match)
+    if job.paste == "driving":
+        return OntoDriving(ForwardFrames(job.driving), face.track, face.scenes, face.presence, size, match=match)
+    return Plain()
+
+
+def _encode_chunk(
+    path: Path,
+    model: PortraitModel,
+    latents: Tensor,
+    finisher: Plain | OntoReference | OntoDriving,
+    start: int,
+    clock: Clock,
+) -> None:
+    with SegmentWriter(path, fps=clock.fps, crf=_CRF) as writer:
+        for first in range(0, latents.shape[1], _DECODED_AT_ONCE):
+            pictures = to_uint8(decode(model, latents[:, first : first + _DECODED_AT_ONCE]))
+            for frame in finisher.finish(start + first, pictures):
+                writer.append(frame)
+
+
+def _join(place: JobFolder, job: VideoJob, face: DrivingFace, identity: Identity) -> None:
+    """The finished chunks as one file under its name; this takes seconds, so a crash here repeats it."""
+    count = len(clip_chunks(len(face.track), job.sampling))
+    joined = place.path / f"joined{job.output.suffix}"
+    entries = {**job.metadata, **(MARK if job.mark else {}), _KEY: digest_of(identity)}
+    join_segments(
+        [place.chunk(number) for number in range(count)],
+        joined,
+        clock=face.clock,
+        audio_from=job.driving if job.sound else None,
+        metadata=entries,
+    )
+    try:
+        os.replace(joined, job.output)
+    except OSError:  # the job's folder lies on another disk
+        try:
+            with atomic_path(job.output) as partial:
+                shutil.copyfile(joined, partial)
+        except OSError as error:
+            raise VideoError(
+                f"video {job.output}: cannot be written ({error.strerror}); it is finished but for this, as {joined}"
+            ) from error

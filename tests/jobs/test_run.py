@@ -1,0 +1,278 @@
+"""A job from files to a video: as long as the driver, going on where it was left, pasted, and nothing left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from model_core.errors import CancelledError, FaceNotFoundError, InputError, VideoError
+from model_core.jobs import FaceSettings, run
+from model_core.jobs.folder import JobFolder
+from model_core.pipeline import sample_chunks
+from model_core.video.mark import KEY, VALUE
+from model_core.video.read import open_video, read_shots, read_video
+
+
+def stop_after(count: int):
+    """Cancels before the chunk after ``count`` finished ones."""
+    begun = []
+
+    def observe(event):
+        if event.step == 0 and event.window == 1 and not event.step_done:
+            begun.append(event)
+            if len(begun) > count:
+                raise CancelledError("stopped")
+
+    return observe
+
+
+def looks(monkeypatch, analyzer) -> list[int]:
+    """One entry for every frame that is searched for faces from now on."""
+    seen = []
+    original = type(analyzer).detect
+    monkeypatch.setattr(type(analyzer), "detect", lambda self, frame: (seen.append(1), original(self, frame))[1])
+    return seen
+
+
+def test_the_video_is_as_long_as_its_driver_and_sounds_and_says_what_it_is(job, do):
+    result = do(job)
+    info = open_video(job.output)
+    assert (result.frames, result.resumed) == (20, 0)
+    assert (info.frames, info.fps, info.size, info.has_audio) == (20, 25, (32, 32), True)
+    assert [path.name for path in job.output.parent.iterdir()] == ["made.mp4"]
+    with av.open(str(job.output)) as container:
+        assert container.metadata[KEY] == VALUE
+        assert container.streams.audio[0].duration * container.streams.audio[0].time_base == pytest.approx(
+            0.8, abs=0.05
+        )
+
+
+def test_a_finished_job_is_left_alone_and_a_changed_one_is_not(job, do):
+    do(job)
+    before, said = job.output.read_bytes(), []
+    assert do(job, said=said).resumed == 20
+    assert "finished already" in said[0] and job.output.read_bytes() == before
+    do(dataclasses.replace(job, sampling=dataclasses.replace(job.sampling, seed=1)))
+    assert job.output.read_bytes() != before
+
+
+@pytest.mark.parametrize("paste", ["none", "reference", "driving"])
+@pytest.mark.parametrize("finished", [1, 3])
+def test_a_stopped_job_goes_on_and_gives_the_same_bits(job, do, monkeypatch, square_analyzer, paste, finished):
+    job = dataclasses.replace(job, paste=paste)
+    do(job)
+    undisturbed = job.output.read_bytes()
+    job.output.unlink()
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(finished))
+    assert not job.output.exists() and job.output.with_name("made.mp4.job").is_dir()
+    seen, said = looks(monkeypatch, square_analyzer), []
+    assert do(job, said=said).resumed == 5 * finished
+    assert said == [f"going on: {finished} of 4 chunks are finished"]
+    assert len(seen) == 1, "only the portrait is looked at again"
+    assert job.output.read_bytes() == undisturbed
+    assert [path.name for path in job.output.parent.iterdir()] == ["made.mp4"]
+
+
+def test_a_changed_setting_starts_anew_and_says_so_but_keeps_the_faces(job, do, monkeypatch, square_analyzer):
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(2))
+    changed = dataclasses.replace(job, sampling=dataclasses.replace(job.sampling, seed=5))
+    seen, said = looks(monkeypatch, square_analyzer), []
+    assert do(changed, said=said).resumed == 0
+    assert said == ["starting anew: changed since the last run: sampling.seed; found faces are kept"]
+    assert len(seen) == 1
+    made = job.output.read_bytes()
+    job.output.unlink()
+    do(changed)
+    assert job.output.read_bytes() == made
+
+
+def test_another_driving_video_of_the_same_name_starts_wholly_anew(job, do, square_frames):
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(2))
+    frames = square_frames(20)
+    with run.SegmentWriter(job.driving, fps=Fraction(25)) as writer:
+        for frame in frames[::-1]:
+            writer.append(frame)
+    said = []
+    do(job, said=said)
+    assert said == ["starting anew: changed since the last run: driving"]
+
+
+def test_a_damaged_chunk_is_not_trusted(job, do):
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(2))
+    chunk = job.output.with_name("made.mp4.job") / "chunk-00001.mp4"
+    chunk.write_bytes(chunk.read_bytes()[:-10] + bytes(10))
+    said = []
+    assert do(job, said=said).resumed == 0
+    assert "chunk-00001.mp4 is damaged" in said[0]
+
+
+def test_two_jobs_on_one_output_do_not_meet(job, do):
+    with (
+        JobFolder.opened(job.output.with_name("made.mp4.job")),
+        pytest.raises(InputError, match=r"made.mp4.job: another process \(\d+\) is at work on this video"),
+    ):
+        do(job)
+    do(job)
+    assert open_video(job.output).frames == 20
+
+
+def test_the_job_folder_may_lie_elsewhere(job, do, tmp_path, monkeypatch):
+    def other_disk(source, target):
+        raise OSError(18, "Invalid cross-device link")
+
+    do(job, folder=tmp_path / "scratch")
+    made = job.output.read_bytes()
+    job.output.unlink()
+    real = run.os.replace
+    monkeypatch.setattr(run.os, "replace", lambda a, b: other_disk(a, b) if "joined" in str(a) else real(a, b))
+    do(job, folder=tmp_path / "scratch")
+    assert job.output.read_bytes() == made and not (tmp_path / "scratch").exists()
+
+
+def test_a_job_takes_away_its_own_files_only(job, do, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for name in (".hidden", "chunk-list.txt", "notes.json"):
+        (shared / name).write_text("someone's")
+    do(job, folder=shared)
+    assert sorted(path.name for path in shared.iterdir()) == [".hidden", "chunk-list.txt", "notes.json"]
+
+
+def test_only_a_part_of_the_driver(job, do):
+    do(dataclasses.replace(job, frames=7))
+    assert open_video(job.output).frames == 7
+    assert open_video(job.output).has_audio
+    do(dataclasses.replace(job, frames=7, sound=False))
+    assert not open_video(job.output).has_audio
+
+
+def test_times_of_a_variable_rate_are_kept(job, do, square_frames):
+    times = [0, 40, 80, 100, 180, 190, 260, 300, 333, 400]
+    with av.open(str(job.driving), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 96
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+        for at, pixels in zip(times, square_frames(10), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    do(job)
+    assert [round(float(shot.start) * 1000) for shot in read_shots(job.output)] == times
+
+
+def test_the_rotation_of_a_phone_is_respected(job, do, square_frames, tmp_path):
+    """Pasted into the driving frame, the video stands upright, as the driver is shown."""
+    with av.open(str(job.driving)) as source, av.open(str(tmp_path / "turned.mp4"), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        stream.codec_context  # noqa: B018 - as PyAV wants it
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    content = bytearray((tmp_path / "turned.mp4").read_bytes())
+    at = content.find(b"tkhd") + 4 + 40  # version and flags, then 36 bytes up to the display matrix
+    quarter = [0, 0x10000, 0, -0x10000, 0, 0, 96 << 16, 0, 0x40000000]
+    content[at : at + 36] = b"".join((value & 0xFFFFFFFF).to_bytes(4, "big") for value in quarter)
+    (tmp_path / "turned.mp4").write_bytes(content)
+    upright, turned = read_video(job.driving), read_video(tmp_path / "turned.mp4")
+    assert np.array_equal(turned[0], np.rot90(upright[0], -1))
+    do(dataclasses.replace(job, driving=tmp_path / "turned.mp4", paste="driving"))
+    made = read_video(job.output)
+    corner = np.abs(made[:, :8, :8].astype(int) - turned[:, :8, :8]).mean()
+    assert made.shape == (20, 96, 96, 3) and corner < 4
+
+
+@pytest.mark.parametrize("paste", ["reference", "driving"])
+def test_pasting_leaves_the_rest_of_the_frame_bit_for_bit(job, do, monkeypatch, paste):
+    frames = []
+    append = run.SegmentWriter.append
+    monkeypatch.setattr(run.SegmentWriter, "append", lambda self, frame: (frames.append(frame), append(self, frame))[1])
+    do(dataclasses.replace(job, paste=paste, framing="face"))
+    base = read_video(job.driving)
+    if paste == "reference":
+        base = np.broadcast_to(run.to_uint8(job.image), base.shape)
+    assert len(frames) == 20
+    touched = np.any(np.stack(frames) != base, axis=(0, 3))
+    assert touched.any()
+    rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
+    if paste == "driving":  # the face alone, which is taller than the square it is found in
+        assert rows[0] >= 10 and rows[-1] <= 93 and columns[0] >= 10 and columns[-1] <= 85
+        assert not touched[:10].any() and not touched[:, :10].any()
+
+
+def test_a_long_gap_shows_the_driving_frame_itself(job, do, square_frames, monkeypatch):
+    frames = square_frames(40)
+    frames[10:30] = 30
+    with run.SegmentWriter(job.driving, fps=Fraction(25)) as writer:
+        for frame in frames:
+            writer.append(frame)
+    with pytest.raises(FaceNotFoundError, match=r"driving.mp4.*10-29.*max_gap"):
+        do(job)
+    made = []
+    append = run.SegmentWriter.append
+    monkeypatch.setattr(run.SegmentWriter, "append", lambda self, frame: (made.append(frame), append(self, frame))[1])
+    faces = FaceSettings(max_gap=30, missing="hold")
+    do(dataclasses.replace(job, faces=faces, paste="driving"))
+    shown = read_video(job.driving)
+    same = [np.array_equal(a, b) for a, b in zip(made, shown, strict=True)]
+    assert all(same[10:30]) and not any(same[:6]) and not any(same[34:])
+
+
+def test_a_face_problem_costs_the_chunks_nothing_and_a_short_one_leaves_nothing(job, do):
+    with pytest.raises(FaceNotFoundError, match="no.*index 3"):
+        do(dataclasses.replace(job, faces=FaceSettings(face_index=3)))
+    assert list(job.output.parent.iterdir()) == []
+
+
+def test_history_is_restored_to_the_bit(job, do, tiny_model, monkeypatch):
+    """The chunk after a restart is given exactly what an undisturbed run gives it."""
+    given: list[dict[int, torch.Tensor]] = []
+
+    def watched(*args, history=None, first_chunk=0, **rest):
+        given.append({})
+        prepare = tiny_model.backbone.prepare
+
+        def keep(inputs):
+            number = first_chunk + len(given[-1])
+            given[-1][number] = None if inputs.history is None else inputs.history
+            return prepare(inputs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tiny_model.backbone, "prepare", keep)
+            yield from sample_chunks(*args, history=history, first_chunk=first_chunk, **rest)
+
+    monkeypatch.setattr(run, "sample_chunks", watched)
+    do(job)
+    job.output.unlink()
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(2))
+    do(job)
+    whole, _, rest = given
+    assert sorted(rest) == [2, 3]
+    for number in rest:
+        assert torch.equal(rest[number].latents, whole[number].latents)
+        assert torch.equal(rest[number].motion, whole[number].motion)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(job, do, tmp_path, monkeypatch, square_analyzer):
+    (tmp_path / "file").write_text("in the way")
+    seen = looks(monkeypatch, square_analyzer)
+    for output, words in (
+        (tmp_path / "file" / "made.mp4", "folder cannot be written"),
+        (tmp_path / "made.gif", "unknown type '.gif'"),
+        (tmp_path, "unknown type"),
+    ):
+        with pytest.raises((InputError, VideoError), match=words) as refusal:
+            do(dataclasses.replace(job, output=output))
+        assert str(output) in str(refusal.value)
+    assert seen == []

@@ -1,0 +1,55 @@
+"""Cuts are seen, moving heads are not cuts, and every scene puts the face where the portrait's is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model_core.motion.alignment import face_centre, face_size
+from model_core.motion.scenes import place_scenes, scene_starts
+from model_core.types import FaceTrack
+
+
+def moved(track: FaceTrack, by: np.ndarray, scale: float = 1.0) -> FaceTrack:
+    """Every frame shifted by its row of ``by`` (F, 2)."""
+    shift = np.concatenate([by, np.zeros((len(by), 1))], axis=1).astype(np.float32)
+    landmarks = track.landmarks * scale + shift[:, None]
+    ends = landmarks[..., :2].min(1), landmarks[..., :2].max(1)
+    return replace(track, landmarks=landmarks, boxes=np.concatenate(ends, axis=1))
+
+
+def test_one_scene_as_long_as_the_head_moves(make_track):
+    side = np.ptp(make_track(1).boxes[0, [0, 2]])
+    swing = np.stack([0.3 * side * np.arange(12), np.zeros(12)], axis=1)  # quick, but a head
+    assert scene_starts(moved(make_track(12), swing)) == [0]
+    assert scene_starts(make_track(1)) == [0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_cut_begins_a_scene_that_is_aligned_anew(make_track, scale):
+    track = make_track(12)
+    side = np.ptp(track.boxes[0, [0, 2]])
+    jump = np.where(np.arange(12)[:, None] < 7, 0.0, [[1.5 * side, 0.5 * side]])
+    first, second = moved(track, jump).take(range(7)), moved(track, jump, scale).take(range(7, 12))
+    cut = replace(
+        track,
+        landmarks=np.concatenate([first.landmarks, second.landmarks]),
+        boxes=np.concatenate([first.boxes, second.boxes]),
+    )
+    assert scene_starts(cut) == [0, 7]
+    reference = make_track(1, size=128)
+    scenes = place_scenes(cut, reference, mode="relative")
+    for scene in scenes:
+        placed = scene.place.points(cut.landmarks[scene.start])
+        assert np.abs(face_centre(placed) - face_centre(reference.landmarks[0])).max() < 0.01
+        assert face_size(placed) == pytest.approx(face_size(reference.landmarks[0]), rel=1e-4)
+    assert len(place_scenes(cut, reference, mode="absolute")) == 1
+
+
+def test_a_face_that_comes_back_elsewhere_is_no_cut(make_track):
+    track = make_track(12)
+    side = np.ptp(track.boxes[0, [0, 2]])
+    away = moved(track, np.where(np.arange(12)[:, None] < 7, 0.0, [[2.0 * side, 0.0]]))
+    assert scene_starts(replace(away, detected=np.arange(12) != 6)) == [0]
