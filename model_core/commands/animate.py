@@ -61,7 +61,7 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
             model=model,
             analyzer=analyzer,
             folder=Path(args.job_folder) if args.job_folder else None,
-            watcher=Watcher(view.say, view.looked, view.observed, view.planned),
+            watcher=Watcher(say=view.say, looked=view.looked, observer=view.observed, planned=view.planned),
         )
     height, width = open_video(job.output).size
     print(f"wrote {args.output}: {result.frames} frames of {width}x{height}")

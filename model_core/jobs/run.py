@@ -103,12 +103,14 @@ class Watcher:
         say: told in words what is being done.
         looked: told the number of driving frames whose faces are known, after each.
         observer: told of every window and step.
+        joined: told the number of frames of the finished file, after each.
         planned: told once, before sampling: all chunks, how many are finished, and the motion.
     """
 
     say: Callable[[str], object] = lambda words: None
     looked: Callable[[int], object] = lambda frames: None
     observer: StepObserver | None = None
+    joined: Callable[[int], object] = lambda frames: None
     planned: Callable[[list[Chunk], int, DrivingMotion], object] = lambda chunks, finished, motion: None
 
 
@@ -122,9 +124,9 @@ def animate_video(
 ) -> VideoResult:
     """Do a job, or what is left of it.
 
-    Memory is bounded by one chunk of latents and a few full frames, disk space by twice the video. Whatever ends
-    the process, the next call with the same job goes on after the last finished chunk, and gives the same video,
-    frame for frame, as one that was never disturbed. A finished job leaves the video alone.
+    Memory is bounded by one chunk of latents and a few full frames, disk space by the frames without loss.
+    Whatever ends the process, the next call with the same job goes on after the last finished chunk, and gives the
+    same video, frame for frame, as one that was never disturbed. A finished job leaves the video alone.
 
     Args:
         folder: for the job's files; None is beside the output, ``<output>.job``.
@@ -157,7 +159,7 @@ def animate_video(
             placing = choose_placing(model.config.motion_kind, job.alignment)
             face = follow_driving_face(place, job.driving, job.faces, reference=reference.track, alignment=placing)
             resumed = _make_chunks(place, job, model, reference, face, watcher)
-            _join(place, job, face, identity)
+            _join(place, job, face, identity, watcher)
             joined = True
         finally:
             if joined or not place.worth_keeping:
@@ -354,15 +356,15 @@ def _encode_chunk(
     start: int,
     clock: Clock,
 ) -> None:
-    with SegmentWriter(path, fps=clock.fps, crf=_CRF) as writer:
+    with SegmentWriter(path, fps=clock.fps) as writer:
         for first in range(0, latents.shape[1], _DECODED_AT_ONCE):
             pictures = to_uint8(decode(model, latents[:, first : first + _DECODED_AT_ONCE]))
             for frame in finisher.finish(start + first, pictures):
                 writer.append(frame)
 
 
-def _join(place: JobFolder, job: VideoJob, face: DrivingFace, identity: Identity) -> None:
-    """The finished chunks as one file under its name; this takes seconds, so a crash here repeats it."""
+def _join(place: JobFolder, job: VideoJob, face: DrivingFace, identity: Identity, watcher: Watcher) -> None:
+    """The finished chunks as one file under its name; short against sampling, so a crash here repeats all of it."""
     count = len(clip_chunks(len(face.track), job.sampling))
     joined = place.path / f"joined{job.output.suffix}"
     entries = {**job.metadata, **(MARK if job.mark else {}), _KEY: digest_of(identity)}
@@ -370,6 +372,8 @@ def _join(place: JobFolder, job: VideoJob, face: DrivingFace, identity: Identity
         [place.chunk(number) for number in range(count)],
         joined,
         clock=face.clock,
+        crf=_CRF,
+        progress=watcher.joined,
         audio_from=job.driving if job.sound else None,
         metadata=entries,
     )

@@ -94,7 +94,13 @@ def do_video_job(hosted: HostedModel, job: VideoJob, analyzer: Any, *, prefix: s
         replace(job, output=output, metadata=_workflow(hidden)),
         model=cancellable(hosted.model),
         analyzer=analyzer,
-        watcher=Watcher(lambda words: _log.info("%s", words), looked, observed, planned),
+        watcher=Watcher(
+            say=lambda words: _log.info("%s", words),
+            looked=looked,
+            observer=observed,
+            joined=lambda done: check_cancel(),
+            planned=planned,
+        ),
     )
     return output, subfolder
 

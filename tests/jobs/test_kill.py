@@ -29,6 +29,7 @@ PLACES = [
     "after a record",
     "before joining",
     "while joining",
+    "in the middle of encoding",
     "after joining",
 ]
 

@@ -21,6 +21,7 @@ from model_core.images import to_float
 from model_core.jobs import VideoJob, animate_video, run
 from model_core.models import load_model
 from model_core.types import FaceTrack
+from model_core.video import segments
 
 PLACES = {
     "in the middle of a chunk": (run.SegmentWriter, "append", 12),
@@ -28,6 +29,7 @@ PLACES = {
     "after a record": (run, "_encode_chunk", 3),
     "before joining": (run, "_join", 1),
     "while joining": (run, "join_segments", 1),
+    "in the middle of encoding": (segments, "_lasts", 9),
     "after joining": (run.JobFolder, "remove", 1),
 }
 """By name: what is about to be called, for the how manieth time."""
