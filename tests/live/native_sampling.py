@@ -96,13 +96,13 @@ class Setting:
         self.history = types.HistoryFrames(torch.randn(2, 48, 8, 8), torch.rand(2, 3, 32, 32))
 
     def _count(self, backbone: Any) -> None:
-        plain = backbone.predict_branch
+        plain = backbone.predict
 
-        def counted(latents: Any, timestep: Any, conditioning: Any, branch: Any, **options: Any) -> Any:
-            self.calls.append((latents.shape[1], branch.value))
-            return plain(latents, timestep, conditioning, branch, **options)
+        def counted(latents: Any, timestep: Any, conditioning: Any, branches: Any) -> Any:
+            self.calls.extend((latents.shape[1], branch.value) for branch in branches)
+            return plain(latents, timestep, conditioning, branches)
 
-        backbone.predict_branch = counted
+        backbone.predict = counted
 
     def noise(self, frames: int) -> Any:
         return module("model_core.sampling.noise").frame_noise((48, 8, 8), range(frames), seed=SEED)[0]
