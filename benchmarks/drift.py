@@ -124,7 +124,9 @@ def main() -> None:
         f"likeness to the reference by {name}: first 100 frames {first:.4f}, last 100 {last:.4f}, "
         f"ratio {last / first:.4f}"
     )
-    picture = curves_picture({key: {"made": values} for key, values in found.items()}, missing=borders)
+    picture = curves_picture(
+        {key: {"made": values} for key, values in found.items()}, missing=borders, marked="border of chunks"
+    )
     save_image(picture, args.plot)
     print(f"wrote {args.plot}, borders of chunks marked")
 

@@ -18,6 +18,7 @@ def curves_figure(
     panels: Mapping[str, Mapping[str, Any]],
     *,
     missing: Sequence[int] = (),
+    marked: str = "no face",
     limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> Any:
     """One panel above the other, all over the same frames.
@@ -25,7 +26,8 @@ def curves_figure(
     Args:
         panels: by panel, what its vertical axis shows; in a panel by curve its values, (F,) each. NaN leaves a
             gap.
-        missing: frames to mark in every panel as such without a face.
+        missing: frames to mark in every panel.
+        marked: what the mark means.
         limits: by panel, the least and the greatest value that it shows; others fit their values.
     Returns:
         a matplotlib Figure, which belongs to nobody's global state.
@@ -44,7 +46,7 @@ def curves_figure(
             # dots too: a value between two gaps makes no line
             axis.plot(np.asarray(values), label=name, linewidth=1.2, marker=".", markersize=3)
         for number, frame in enumerate(missing):
-            mark = "" if number else "no face"
+            mark = "" if number else marked
             axis.axvspan(frame - 0.5, frame + 0.5, color="tab:red", alpha=0.2, linewidth=0, label=mark)
         axis.set_ylabel(label)
         axis.set_ylim((limits or {}).get(label))
@@ -60,10 +62,11 @@ def curves_picture(
     panels: Mapping[str, Mapping[str, Any]],
     *,
     missing: Sequence[int] = (),
+    marked: str = "no face",
     limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> np.ndarray:
     """``curves_figure`` as (H, W, 3) uint8 RGB pixels."""
-    figure = curves_figure(panels, missing=missing, limits=limits)
+    figure = curves_figure(panels, missing=missing, marked=marked, limits=limits)
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # after the figure, which names what is missing
 
     canvas = FigureCanvasAgg(figure)

@@ -326,6 +326,8 @@ def _make_chunks(
             state.digests.append(file_digest(place.chunk(number)))
             state.save(place)
         except VideoError as error:
+            if number == 0:
+                raise
             raise VideoError(
                 f"{error}. {number} of {len(plan)} chunks are finished and kept in {place.path}; the same command "
                 "goes on from there"

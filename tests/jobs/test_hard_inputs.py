@@ -135,7 +135,7 @@ class Full:
         self._file.close()
 
 
-@pytest.mark.parametrize("room", [500, 4000, 9000])
+@pytest.mark.parametrize("room", [500, 9000, 14000])
 def test_a_full_disk_while_encoding_keeps_what_is_finished(job, do, monkeypatch, room):
     do(job)
     undisturbed = job.output.read_bytes()
@@ -148,7 +148,7 @@ def test_a_full_disk_while_encoding_keeps_what_is_finished(job, do, monkeypatch,
     assert not job.output.exists()
     kept = job.output.with_name("made.mp4.job")
     finished = len(list(kept.glob("chunk-*"))) if kept.exists() else 0
-    if finished < 4:
+    if 0 < finished < 4:
         assert f"{finished} of 4 chunks are finished and kept" in str(refusal.value)
     said = []
     assert do(job, said=said).resumed == 5 * finished
