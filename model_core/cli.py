@@ -67,7 +67,10 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
         "(default: relative; retarget for models of FollowYourEmoji's kind)",
     )
     animate.add_argument(
-        "--analyzer", default="mediapipe", choices=["mediapipe", "facer", "facer_person"], help="what finds the faces"
+        "--analyzer",
+        default="mediapipe",
+        choices=["mediapipe", "facer", "facer_person"],
+        help="what finds the faces; of facer's, the landmarks drive here, its parsing maps in ComfyUI's nodes",
     )
     animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
     animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")

@@ -17,6 +17,7 @@ from model_core.errors import CancelledError, InputError
 from model_core.models import PortraitModel, build_model
 from model_core.motion.parsing_map import label_map
 from model_core.motion.scenes import Scene, place_scenes
+from model_core.motion.signals import choose_placing
 from model_core.pipeline import (
     DrivingMotion,
     animate,
@@ -274,6 +275,20 @@ def test_motion_drawn_on_demand_is_the_motion_drawn_at_once(
     here, there = (place_scenes(driving.take([i]), reference, mode="relative")[0].place for i in (0, 4))
     cut = DrivingMotion(tiny_model, driving, [Scene(0, here), Scene(4, there)])
     assert torch.equal(cut.take(range(2, 6)).frames, torch.cat([whole[2:4], second[:2]]))
+
+
+@pytest.mark.parametrize("alignment", [None, "relative", "absolute", "retarget"])
+@pytest.mark.parametrize("kind", ["drawn_landmarks", "split_landmarks"])
+def test_drawn_landmarks_on_demand_are_those_drawn_at_once(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack], kind: Any, alignment: Any
+) -> None:
+    model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, motion_kind=kind))
+    driving, reference = make_track(5), make_track(1, size=32)
+    whole = prepare_motion(model, driving, reference=reference, alignment=alignment).frames
+    placing = choose_placing(kind, alignment)
+    portrait = reference if placing == "retarget" else None
+    lazy = DrivingMotion(model, driving, place_scenes(driving, reference, mode=placing), portrait=portrait)
+    assert torch.equal(lazy.take(range(2, 5)).frames, whole[2:5])
 
 
 def test_masked_frames_on_demand_read_the_frames_they_need(
