@@ -20,6 +20,7 @@ from model_core.models import empty_model, load_files
 from model_core.weights.io import read_safetensors, write_safetensors
 from model_core.weights.load import load_strict
 
+ROOT = Path(__file__).parents[1]
 LIMIT = 1.3
 ROWS = (
     ("float16", ".safetensors", "float16"),
@@ -85,8 +86,9 @@ def full_size() -> None:
     for stored, suffix, dtype in ROWS:
         with tempfile.TemporaryDirectory() as name:
             written = write_files(Path(name), getattr(torch, stored), suffix)
-            command = [sys.executable, __file__, name, dtype]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            command = [sys.executable, "-m", "benchmarks.bench_loading", name, dtype]
+            ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+            answer = ran.stdout.split()
         final, peak, took = int(answer[-3]), int(answer[-2]), float(answer[-1])
         verdict = "" if peak <= LIMIT * final else f"  OVER {LIMIT}"
         print(
