@@ -124,7 +124,7 @@ def save_aligner(path: Path) -> Path:
 
 class _Detector:
     def __init__(self, path: str, threshold: float) -> None:
-        self.known, self.threshold = torch.load(path), threshold
+        self.known, self.threshold = torch.load(path, weights_only=True), threshold
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         assert images.ndim == 4 and images.shape[1] == 3
