@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..model_core.config import LCM_STEPS, SchedulerName
 from . import bridge
 from .aliases import search_aliases
-from .settings import check_fit, clip_inputs, earlier_frames, encoded_history, sampling_settings
+from .settings import (
+    SEEDS,
+    check_fit,
+    check_sampler,
+    clip_inputs,
+    earlier_frames,
+    encoded_history,
+    sampler_inputs,
+    sampling_settings,
+)
 from .sockets import HistorySettings, HostedModel, HostedReference, PortraitModelSocket
 
 CATEGORY = "VividPortraits/animate"
-# ComfyUI draws seeds of 64 bits; torch takes them signed, and a chunk adds its first frame's number
-_SEEDS = 2**62
-_MAX_STEPS = 1000
 
 
 class AnimatePortrait(io.ComfyNode):
@@ -30,23 +35,7 @@ class AnimatePortrait(io.ComfyNode):
             description="Makes the portrait move as the driving motion moves: one frame for every frame of motion.",
             inputs=[
                 *clip_inputs(),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFF_FFFF_FFFF_FFFF,
-                    control_after_generate=True,
-                    tooltip="Of the initial noise; the same seed gives the same frames on one device.",
-                ),
-                io.Int.Input(
-                    "steps", default=20, min=1, max=_MAX_STEPS, tooltip="Denoising steps: more is slower and finer."
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=list(get_args(SchedulerName)),
-                    default="ddim",
-                    tooltip="The solver that walks from noise to frames.",
-                ),
+                *sampler_inputs(steps=20, seed="Of the noise; the same seed gives the same frames on one device."),
             ],
             outputs=[
                 io.Latent.Output(display_name="latents", tooltip="One latent per frame, for Decode Portrait."),
@@ -56,13 +45,7 @@ class AnimatePortrait(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, steps: int | None, scheduler: str | None) -> bool | str:
-        if scheduler is not None and scheduler not in get_args(SchedulerName):
-            return f"scheduler '{scheduler}' is not known; choose one of {', '.join(get_args(SchedulerName))}"
-        if steps is not None and not 1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
-            return f"steps {steps}: must be from 1 to {_MAX_STEPS}"
-        if scheduler == "lcm" and steps is not None and steps > LCM_STEPS:
-            return f"steps {steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
-        return True
+        return check_sampler(steps, scheduler)
 
     @classmethod
     def execute(
@@ -82,7 +65,7 @@ class AnimatePortrait(io.ComfyNode):
 
         check_fit(model, reference, motion)
         settings = sampling_settings(
-            model, guidance, windows, history, seed=seed % _SEEDS, steps=steps, scheduler=scheduler
+            model, guidance, windows, history, seed=seed % SEEDS, steps=steps, scheduler=scheduler
         )
         earlier = earlier_frames(history)
         bridge.log_estimate(model, settings, frames=len(motion), history=earlier)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
+from comfy_api.latest import io
 
+from ..model_core.config import LCM_STEPS, SchedulerName
 from . import bridge
 from .sockets import (
     GuidanceSocket,
@@ -23,6 +25,43 @@ from .sockets import (
 if TYPE_CHECKING:
     from ..model_core.config import SamplingConfig
     from ..model_core.types import HistoryFrames
+
+
+# ComfyUI draws seeds of 64 bits; torch takes them signed, and a chunk adds its first frame's number
+SEEDS = 2**62
+_MAX_STEPS = 1000
+
+
+def sampler_inputs(*, steps: int, seed: str) -> list[Any]:
+    """The widgets of our own loop.
+
+    Args:
+        steps: the default.
+        seed: the seed's tooltip.
+    """
+    return [
+        io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip=seed),
+        io.Int.Input(
+            "steps", default=steps, min=1, max=_MAX_STEPS, tooltip="Denoising steps: more is slower and finer."
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=list(get_args(SchedulerName)),
+            default="ddim",
+            tooltip="The solver that walks from noise to frames.",
+        ),
+    ]
+
+
+def check_sampler(steps: int | None, scheduler: str | None) -> bool | str:
+    """True, or what is wrong with the widgets; None where an input is linked and not known yet."""
+    if scheduler is not None and scheduler not in get_args(SchedulerName):
+        return f"scheduler '{scheduler}' is not known; choose one of {', '.join(get_args(SchedulerName))}"
+    if steps is not None and not 1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
+        return f"steps {steps}: must be from 1 to {_MAX_STEPS}"
+    if scheduler == "lcm" and steps is not None and steps > LCM_STEPS:
+        return f"steps {steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
+    return True
 
 
 def clip_inputs() -> list[Any]:

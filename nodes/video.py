@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from comfy_api.latest import InputImpl, io, ui
 from torch import Tensor
 
-from ..model_core.config import LCM_STEPS, SchedulerName
 from . import bridge
 from .aliases import search_aliases
 from .animate import CATEGORY
-from .settings import sampling_settings
+from .settings import SEEDS, check_sampler, sampler_inputs, sampling_settings
 from .sockets import (
     FaceAnalyzerSocket,
     GuidanceSocket,
@@ -22,9 +21,6 @@ from .sockets import (
     PortraitModelSocket,
     WindowsSocket,
 )
-
-_SEEDS = 2**62
-_MAX_STEPS = 1000
 
 
 class AnimatePortraitVideo(io.ComfyNode):
@@ -44,23 +40,7 @@ class AnimatePortraitVideo(io.ComfyNode):
                 io.Video.Input(
                     "video", tooltip="The driving video, from Load Video. Length, rate and sound are the result's."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFF_FFFF_FFFF_FFFF,
-                    control_after_generate=True,
-                    tooltip="Of the noise. Keep it fixed to go on with an unfinished video.",
-                ),
-                io.Int.Input(
-                    "steps", default=8, min=1, max=_MAX_STEPS, tooltip="Denoising steps: more is slower and finer."
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=list(get_args(SchedulerName)),
-                    default="ddim",
-                    tooltip="The solver that walks from noise to frames.",
-                ),
+                *sampler_inputs(steps=8, seed="Of the noise. Keep it fixed to go on with an unfinished video."),
                 io.Combo.Input(
                     "paste",
                     options=["none", "reference", "driving"],
@@ -82,13 +62,7 @@ class AnimatePortraitVideo(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, steps: int | None, scheduler: str | None) -> bool | str:
-        if scheduler is not None and scheduler not in get_args(SchedulerName):
-            return f"scheduler '{scheduler}' is not known; choose one of {', '.join(get_args(SchedulerName))}"
-        if steps is not None and not 1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
-            return f"steps {steps}: must be from 1 to {_MAX_STEPS}"
-        if scheduler == "lcm" and steps is not None and steps > LCM_STEPS:
-            return f"steps {steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
-        return True
+        return check_sampler(steps, scheduler)
 
     @classmethod
     def execute(
@@ -133,7 +107,7 @@ class AnimatePortraitVideo(io.ComfyNode):
                 output=Path("video.mp4"),
                 mask=alpha,
                 sampling=sampling_settings(
-                    model, guidance, windows, history, seed=seed % _SEEDS, steps=steps, scheduler=scheduler
+                    model, guidance, windows, history, seed=seed % SEEDS, steps=steps, scheduler=scheduler
                 ),
                 alignment=None if alignment == "auto" else alignment,  # type: ignore[arg-type]
                 framing=framing,  # type: ignore[arg-type]
