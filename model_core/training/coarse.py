@@ -15,8 +15,8 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..backbones.unet.moments import COMPONENTS, component_moments
-from ..backbones.unet.warp import CoarseMotion
+from ..backbones.warp.moments import COMPONENTS, component_moments
+from ..backbones.warp.reference_warp import CoarseMotion
 from ..errors import InputError
 from ..motion.alignment import face_similarity
 from ..motion.random_scaling import COMPONENT_RANGE, FACE_RANGE

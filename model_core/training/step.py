@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
 from ..backbones.unet import UNetBackbone, UNetConditioning
-from ..backbones.unet.warp import Flow, dense_flow_error, landmark_flow_error
+from ..backbones.warp.reference_warp import Flow, dense_flow_error, landmark_flow_error
 from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target
 from ..types import Branch, ReferenceInputs
 from .config import ConditionConfig

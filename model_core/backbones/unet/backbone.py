@@ -16,7 +16,7 @@ from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
 from .image_prompt import ImagePrompt
 from .networks import Denoiser, ReferenceNet
-from .warp import ReferenceWarp
+from ..warp import Moved, ReferenceWarp
 
 
 def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
@@ -25,6 +25,10 @@ def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
         conditioning_embedding_channels=config.block_out_channels[0],
         block_out_channels=config.pose_guider_channels,
     )
+
+
+def _reference_warp(config: UNetConfig) -> ReferenceWarp:
+    return ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride)
 
 
 class UNetBackbone(nn.Module):
@@ -41,7 +45,7 @@ class UNetBackbone(nn.Module):
         self.reference_net = ReferenceNet(config)
         self.pose_guider = _pose_guider(config)
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
-        self.reference_warp = ReferenceWarp(config) if config.reference_warp else None
+        self.reference_warp = _reference_warp(config) if config.reference_warp else None
         self.image_prompt = ImagePrompt(config.image_encoder)
 
     @property
@@ -72,6 +76,23 @@ class UNetBackbone(nn.Module):
                 source = self.reference_warp.source(inputs, inputs.motion)
         bank = self.reference_net(inputs.latents, prompt=person, pose=pose)
         return Reference(self.denoiser.keys_and_values(bank), scene, inputs.latents, source)
+
+    @property
+    def warp_modules(self) -> list[nn.Module]:
+        """What moves the reference; trained first (stage 0)."""
+        return [] if self.reference_warp is None else [self.reference_warp]
+
+    @property
+    def temporal_modules(self) -> list[nn.Module]:
+        """What lets frames see each other; trained last, on clips (stage 2)."""
+        return [] if self.denoiser.motion is None else [self.denoiser.motion]
+
+    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
+        """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
+        assert self.reference_warp is not None and inputs.motion is not None
+        source = self.reference_warp.source(inputs, inputs.motion)
+        flow = self.reference_warp(source, motion)
+        return Moved(self.reference_warp.move(inputs.latents, source, flow), flow)
 
     def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
         """Encode the motion signal of one clip or chunk."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .attention import KeysAndValues
-from .warp import Flow, WarpSource
+from ..warp import Flow, WarpSource
 
 
 @dataclass(frozen=True)
