@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -13,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
+from .backbones.dit import DiTBackbone, DiTConfig
 from .backbones.unet import UNetBackbone, UNetConfig
 from .config import ModelConfig
 from .errors import CheckpointError, ModelNotFoundError
@@ -34,7 +37,7 @@ class PortraitModel:
     """
 
     config: ModelConfig
-    backbone: UNetBackbone
+    backbone: UNetBackbone | DiTBackbone
     autoencoder: FoldAutoencoder | KLAutoencoder
 
     @property
@@ -56,17 +59,29 @@ class ModelEntry:
     bundled: bool
 
 
+_FAMILIES: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Any], UNetBackbone | DiTBackbone]]] = MappingProxyType(
+    {
+        "unet": (UNetConfig, lambda config, autoencoder: UNetBackbone(config)),
+        "dit": (DiTConfig, lambda config, autoencoder: DiTBackbone(config, autoencoder.encode)),
+    }
+)
+"""By family: its config, and how its backbone is built from config and autoencoder."""
+
+
 def build_model(config: ModelConfig) -> PortraitModel:
     """Networks with fresh weights; an unknown family is a CheckpointError."""
-    if config.family != "unet":
-        raise CheckpointError(f"model {config.name}: family '{config.family}' is not known here; known: 'unet'")
+    if config.family not in _FAMILIES:
+        known = ", ".join(sorted(_FAMILIES))
+        raise CheckpointError(f"model {config.name}: family '{config.family}' is not known here; known: {known}")
+    settings, build = _FAMILIES[config.family]
     try:
-        networks = UNetConfig(**config.backbone)
+        networks = settings(**config.backbone)
     except TypeError as error:
         raise CheckpointError(
             f"model {config.name}: its backbone has settings that are not known here ({error})"
         ) from error
-    return PortraitModel(config, UNetBackbone(networks), build_autoencoder(config.autoencoder))
+    autoencoder = build_autoencoder(config.autoencoder)
+    return PortraitModel(config, build(networks, autoencoder), autoencoder)
 
 
 def read_config(path: Path) -> ModelConfig:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import AnimationInputs
+from ..warp import Moved, ReferenceWarp, WarpSource
 from .attention import ATTENTIONS, install_processors
 from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
 from .image_prompt import ImagePrompt
 from .networks import Denoiser, ReferenceNet
-from ..warp import Moved, ReferenceWarp
 
 
 def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
@@ -90,9 +90,12 @@ class UNetBackbone(nn.Module):
     def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
         """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
         assert self.reference_warp is not None and inputs.motion is not None
-        source = self.reference_warp.source(inputs, inputs.motion)
+        return self._move(inputs.latents, self.reference_warp.source(inputs, inputs.motion), motion)
+
+    def _move(self, latents: Tensor, source: WarpSource, motion: Tensor) -> Moved:
+        assert self.reference_warp is not None
         flow = self.reference_warp(source, motion)
-        return Moved(self.reference_warp.move(inputs.latents, source, flow), flow)
+        return Moved(self.reference_warp.move(latents, source, flow), flow)
 
     def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
         """Encode the motion signal of one clip or chunk."""
@@ -119,12 +122,11 @@ class UNetBackbone(nn.Module):
             history_latents: (B, N, C, h, w).
             history_motion: (B, N, 3, H, W).
         """
-        warped, flow = None, None
-        if self.reference_warp is not None and reference.warp_source is not None:
-            flow = self.reference_warp(reference.warp_source, motion)
-            warped = self.reference_warp.move(reference.latents, reference.warp_source, flow)
+        moved = None
+        if reference.warp_source is not None:
+            moved = self._move(reference.latents, reference.warp_source, motion)
         history_pose = None if history_motion is None else self._pose(history_motion)
-        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, warped, flow)
+        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, moved)
 
     def _pose(self, motion: Tensor) -> Tensor:
         return self.pose_guider(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
@@ -181,8 +183,8 @@ class UNetBackbone(nn.Module):
             return None
         if branch is Branch.UNCONDITIONAL:
             return torch.zeros_like(latents)
-        if conditioning.warped is not None and branch is not Branch.REFERENCE:
-            return conditioning.warped
+        if conditioning.moved is not None and branch is not Branch.REFERENCE:
+            return conditioning.moved.latents
         return conditioning.reference.latents[:, None].expand_as(latents)
 
     def _with_history(

@@ -67,12 +67,13 @@ class Moved:
     Attributes:
         latents: (B, F, C, h, w).
         flow: how it was moved.
-        reading: what a family that reads parsing maps off its motion signal read, for the loss of training; else None.
+        readings: what a family that reads parsing maps off its motion signal read of the portrait and of the
+            frames, for the loss of training; else None.
     """
 
     latents: Tensor
     flow: Flow
-    reading: Any = None
+    readings: Any = None
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:

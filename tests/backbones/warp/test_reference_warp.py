@@ -7,7 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from model_core.backbones.unet import UNetConfig
-from model_core.backbones.warp.reference_warp import Flow, ReferenceWarp, WarpSource, dense_flow_error, landmark_flow_error
+from model_core.backbones.warp.reference_warp import (
+    Flow,
+    ReferenceWarp,
+    WarpSource,
+    dense_flow_error,
+    landmark_flow_error,
+)
 from model_core.errors import CheckpointError
 from model_core.types import PALETTE, Component, ReferenceInputs
 

@@ -1,0 +1,95 @@
+"""Reads a parsing map off masked driving frames, for models that warp the reference (backbones/warp).
+
+The warp needs to know where eyes, nose and mouth are, to a fraction of a pixel. Masked frames show them as
+photographs; a small convolutional network tells which component every place belongs to, and the components' moments
+follow in closed form. The same network reads the portrait's own masked frame, so what it reads wrongly it reads
+wrongly alike in both. It learns from exact maps, also behind masks that jitter, miss a part or are covered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...types import PALETTE, Component
+from ..warp.moments import COMPONENTS, component_shares, share_moments
+
+_WIDTHS = (32, 64, 96, 96)
+_DOUBT = 0.05  # less than that counts as nothing, or far-off traces would pull a component's place
+HIDDEN = (Component.LEFT_BROW, Component.RIGHT_BROW)
+"""Components that masked frames do not show."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of N frames.
+
+    Attributes:
+        logits: (N, 11, H / 2, W / 2), of nothing and of every component.
+    """
+
+    logits: Tensor
+
+    @property
+    def shares(self) -> Tensor:
+        """(N, 10, H / 2, W / 2): how much of every place belongs to each component."""
+        sure = self.logits.float().softmax(dim=1)[:, 1:]
+        return (sure - _DOUBT).clamp(min=0) / (1 - _DOUBT)
+
+    @property
+    def moments(self) -> Tensor:
+        """(N, 10, 6), as ``component_moments``."""
+        return share_moments(self.shares)
+
+    @property
+    def maps(self) -> Tensor:
+        """(N, 3, H / 2, W / 2): the parsing maps in the palette's colours."""
+        colours = torch.tensor([PALETTE[c] for c in COMPONENTS], device=self.logits.device) / 255
+        return torch.einsum("nkhw,kc->nchw", self.shares, colours)
+
+
+def reading_error(reading: Reading, maps: Tensor) -> Tensor:
+    """Cross entropy of a reading; a scalar, for training.
+
+    Args:
+        maps: (N, 3, H, W) in [0, 1], the true parsing maps without ``HIDDEN``.
+    """
+    shares = F.avg_pool2d(component_shares(maps.float()), 2)
+    nothing = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0)
+    return F.cross_entropy(reading.logits.float(), torch.cat([nothing, shares], dim=1))
+
+
+def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU())
+
+
+class FaceReader(nn.Module):
+    """A small U-shaped network from masked frames to components."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, third, last = _WIDTHS
+        self.enter = nn.Sequential(_conv(3, first, 2), _conv(first, first))
+        self.down = nn.ModuleList([_conv(first, second, 2), _conv(second, third, 2), _conv(third, last, 2)])
+        self.middle = _conv(last, last)
+        self.up = nn.ModuleList(
+            [_conv(last + third, third), _conv(third + second, second), _conv(second + first, first)]
+        )
+        self.out = nn.Conv2d(first, 1 + len(COMPONENTS), 3, padding=1)
+
+    def forward(self, frames: Tensor) -> Reading:
+        """Read masked frames (N, 3, H, W) in [0, 1]."""
+        hidden = self.enter(frames)
+        skips = [hidden]
+        for layer in self.down:
+            hidden = layer(hidden)
+            skips.append(hidden)
+        hidden = self.middle(skips.pop())
+        for layer in self.up:
+            skip = skips.pop()
+            hidden = F.interpolate(hidden, skip.shape[-2:], mode="bilinear", align_corners=False)
+            hidden = layer(torch.cat([hidden, skip], dim=1))
+        return Reading(self.out(hidden))
