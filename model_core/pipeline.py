@@ -68,8 +68,8 @@ def encode_reference(
     pixels = portrait.image.to(model.device, model.dtype)
     latents = model.autoencoder.encode(pixels)
     motion = None
-    if portrait.track is not None and model.config.motion_kind == "parsing_map":
-        motion = parsing_map_signal(portrait.track, size=model.config.size).frames.to(pixels)
+    if portrait.track is not None:
+        motion = prepare_motion(model, portrait.track, frames=portrait.image).frames.to(pixels)
     mask = None if portrait.foreground is None else portrait.foreground.to(pixels)
     encoded = model.backbone.encode_reference(ReferenceInputs(pixels, latents, mask, motion))
     return PortraitReference(encoded, latents, portrait.track)

@@ -49,6 +49,10 @@ def clip_inputs() -> list[Any]:
     ]
 
 
+_MOTION_NODES = {"parsing_map": "Parsing Map Motion", "masked_frames": "Masked Frames Motion"}
+"""By kind of motion signal, the node that makes it."""
+
+
 def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> None:
     """Raise InputError, naming the input, where model, reference and motion do not belong together."""
     config = model.model.config
@@ -58,7 +62,11 @@ def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> No
             "the same model to both nodes"
         )
     if motion.kind != config.motion_kind:
-        raise bridge.InputError(f"motion: is {motion.kind}, model {config.name} takes {config.motion_kind}")
+        given, wanted = _MOTION_NODES[motion.kind], _MOTION_NODES[config.motion_kind]
+        raise bridge.InputError(
+            f"motion: comes from {given}, but model {config.name} takes {wanted}'s; connect that node instead, or "
+            "load a model that takes this one's"
+        )
     if len(motion) == 0:
         raise bridge.InputError("motion: has no frames; give Analyze Faces at least one driving frame with a face")
     height, width = motion.frames.shape[-2:]

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from diffusers import SD3Transformer2DModel
 from torch import Tensor, nn
 
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import AnimationInputs
 from ..warp import Moved, ReferenceWarp
-from .conditioning import DiTConditioning, DiTReference, HistoryState
+from .conditioning import DiTConditioning, DiTReference
 from .config import DiTConfig
+from .denoiser import Denoiser, HistoryState
 from .face_reader import FaceReader, Reading
-from .positions import DRIVING, NOISY, REFERENCE, positions
-from .video_attention import KeysAndValues, VideoAttention
+from .positions import DRIVING, NOISY, REFERENCE
 
 _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02
@@ -38,15 +37,7 @@ class DiTBackbone(nn.Module):
         super().__init__()
         self.config = config
         self.encode = encode
-        self.transformer = SD3Transformer2DModel(**config.transformer_kwargs())
-        self.video_attention = nn.ModuleDict(
-            {
-                str(block): VideoAttention(config.width, config.num_attention_heads, config.video_attention)
-                for block in config.video_attention_after
-            }
-        )
-        self.register_buffer("null_prompt", torch.zeros(1, config.prompt_tokens, config.joint_attention_dim))
-        self.register_buffer("null_pooled", torch.zeros(1, config.pooled_projection_dim))
+        self.denoiser = Denoiser(config)
         self.face_reader = FaceReader() if config.reference_warp else None
         self.reference_warp = None
         if config.reference_warp:
@@ -68,7 +59,7 @@ class DiTBackbone(nn.Module):
     @property
     def temporal_modules(self) -> list[nn.Module]:
         """What lets frames see each other; trained last, on clips (stage 2)."""
-        return [self.video_attention]
+        return [self.denoiser.video_attention]
 
     def use_attention(self, kind: str) -> None:
         """This family attends by torch's fused kernels only, whose memory is bounded already."""
@@ -77,7 +68,7 @@ class DiTBackbone(nn.Module):
 
     def encode_reference(self, inputs: ReferenceInputs) -> DiTReference:
         """Embed the reference's tokens; for models that warp it, also read its own face."""
-        tokens = self._embed(inputs.latents, REFERENCE)
+        tokens = self.denoiser.embed(inputs.latents, REFERENCE)
         if self.reference_warp is None or self.face_reader is None:
             return DiTReference(inputs.latents, tokens)
         if inputs.motion is None:
@@ -114,7 +105,7 @@ class DiTBackbone(nn.Module):
         moved, tokens, history = None, None, None
         if reference.warp_source is not None:
             moved = self._move(reference, motion)
-            tokens = self._embed(moved.latents.flatten(0, 1), REFERENCE).unflatten(0, motion.shape[:2])
+            tokens = self.denoiser.embed(moved.latents.flatten(0, 1), REFERENCE).unflatten(0, motion.shape[:2])
         if history_latents is not None and history_motion is not None:
             history = self._remember(reference, history_latents, history_motion)
         count = 0 if history_latents is None else history_latents.shape[1]
@@ -153,11 +144,14 @@ class DiTBackbone(nn.Module):
         Args:
             temporal: False leaves video attention out (training stage 1).
         """
-        groups = [self._embed(latents.flatten(0, 1), NOISY), *self._groups(conditioning, branch, latents.shape[1])]
+        groups = [
+            self.denoiser.embed(latents.flatten(0, 1), NOISY),
+            *self._groups(conditioning, branch, latents.shape[1]),
+        ]
         timesteps = timestep.reshape(-1, 1).expand(latents.shape[:2]).to(latents.device)
         history = conditioning.history if branch is Branch.FULL else None
-        tokens, embedded, _ = self._run(groups, timesteps, history=history, temporal=temporal)
-        made = self._unpatch(tokens, embedded, latents)
+        size = (latents.shape[-2], latents.shape[-1])
+        made = self.denoiser(groups, timesteps, size=size, history=history, temporal=temporal).view_as(latents)
         if self.config.reference_warp:
             return self._as_velocity(made + self._beside(latents, conditioning, branch), latents, timesteps)
         return made
@@ -172,53 +166,17 @@ class DiTBackbone(nn.Module):
         moved = conditioning.moved_tokens
         return [still if moved is None else moved.flatten(0, 1), conditioning.driving.flatten(0, 1)]
 
-    def _run(
-        self,
-        groups: list[Tensor],
-        timesteps: Tensor,
-        *,
-        history: HistoryState | None = None,
-        temporal: bool = True,
-        first: int = 0,
-    ) -> tuple[Tensor, Tensor, HistoryState]:
-        """All blocks over sequences of 1 to 3 groups.
-
-        Args:
-            groups: (B * F, S, D) each, the noisy one first.
-            timesteps: (B, F).
-            first: number of the first frame.
-        Returns:
-            the noisy group's tokens (B * F, S, D), the timesteps' embedding (B * F, D), and the keys and values
-            of every video attention layer.
-        """
-        network = self.transformer
-        length = groups[0].shape[1]
-        tokens = torch.cat(groups, dim=1)
-        count = len(tokens)
-        embedded = network.time_text_embed(timesteps.flatten(), self.null_pooled.to(tokens).expand(count, -1))
-        prompt = network.context_embedder(self.null_prompt.to(tokens)).expand(count, -1, -1)
-        seen: dict[int, KeysAndValues] = {}
-        for number, block in enumerate(network.transformer_blocks):
-            prompt, tokens = block(hidden_states=tokens, encoder_hidden_states=prompt, temb=embedded)
-            if temporal and str(number) in self.video_attention:
-                noisy = tokens[:, :length].unflatten(0, timesteps.shape)
-                past = None if history is None else history[number]
-                noisy, seen[number] = self.video_attention[str(number)](noisy, past, first=first)
-                tokens = torch.cat([noisy.flatten(0, 1), tokens[:, length:]], dim=1)
-        return tokens[:, :length], embedded, seen
-
     def _remember(self, reference: DiTReference, latents: Tensor, motion: Tensor) -> HistoryState:
         """Run the finished frames once: timestep 0 says that there is nothing to denoise in them."""
         clean = latents.to(motion.dtype)
         batch, frames = clean.shape[:2]
-        noisy = self._embed(clean.flatten(0, 1), NOISY)
+        noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
         # a finished frame is its own best guess
-        still = self._embed(clean.flatten(0, 1), REFERENCE) if reference.warp_source is not None else None
+        still = self.denoiser.embed(clean.flatten(0, 1), REFERENCE) if reference.warp_source is not None else None
         if still is None:
             still = reference.tokens.repeat_interleave(frames, 0)
         groups = [noisy, still, self._driving_tokens(motion).flatten(0, 1)]
-        zeros = torch.zeros(batch, frames, device=clean.device)
-        return self._run(groups, zeros, first=-frames)[2]
+        return self.denoiser.remember(groups, batch)
 
     def _move(self, reference: DiTReference, motion: Tensor) -> Moved:
         assert self.face_reader is not None and self.reference_warp is not None
@@ -233,23 +191,7 @@ class DiTBackbone(nn.Module):
         """Masked frames (B, F, 3, H, W) in [0, 1] to tokens (B, F, S, D)."""
         with torch.no_grad():
             latents = self.encode(motion.flatten(0, 1) * 2 - 1)
-        return self._embed(latents, DRIVING).unflatten(0, motion.shape[:2])
-
-    def _embed(self, latents: Tensor, group: int) -> Tensor:
-        """Latents (N, C, h, w) to tokens (N, S, D) in their group's place."""
-        embed = self.transformer.pos_embed
-        patches = embed.proj(latents)
-        place = positions(embed, (patches.shape[-2], patches.shape[-1]), group)
-        tokens = patches.flatten(2).transpose(1, 2)
-        return (tokens + place).to(tokens.dtype).contiguous()
-
-    def _unpatch(self, tokens: Tensor, embedded: Tensor, like: Tensor) -> Tensor:
-        """Tokens of the noisy group to latents of the shape of ``like``."""
-        network, size = self.transformer, self.config.patch_size
-        out = network.proj_out(network.norm_out(tokens, embedded))
-        rows, columns = (side // size for side in like.shape[-2:])
-        out = out.unflatten(-1, (size, size, -1)).unflatten(1, (rows, columns))
-        return torch.einsum("nhwpqc->nchpwq", out).reshape(like.shape)
+        return self.denoiser.embed(latents, DRIVING).unflatten(0, motion.shape[:2])
 
     def _beside(self, latents: Tensor, conditioning: DiTConditioning, branch: Branch) -> Tensor:
         """What predictions are relative to."""

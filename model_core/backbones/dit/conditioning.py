@@ -10,17 +10,14 @@ computed once per chunk. The embedding of timestep and null prompt is shared by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from ..warp import Moved, WarpSource
+from .denoiser import HistoryState
 from .face_reader import Reading
-from .video_attention import KeysAndValues
-
-HistoryState = Mapping[int, KeysAndValues]
-"""The keys and values of the history frames, by the block that their video attention follows."""
 
 
 @dataclass(frozen=True)

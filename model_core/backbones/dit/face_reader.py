@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...types import PALETTE, Component
 from ..warp.moments import COMPONENTS, component_shares, share_moments
 
-_WIDTHS = (32, 64, 96, 96)
+_WIDTHS = (16, 32, 48, 64)
 _DOUBT = 0.05  # less than that counts as nothing, or far-off traces would pull a component's place
 HIDDEN = (Component.LEFT_BROW, Component.RIGHT_BROW)
 """Components that masked frames do not show."""

@@ -39,11 +39,11 @@ def make_dit() -> Callable[..., DiTBackbone]:
         stride = {**TINY, **settings}["latent_stride"]
         backbone = DiTBackbone(DiTConfig(**{**TINY, **settings}), FoldAutoencoder(stride).encode)
         for name, parameter in backbone.named_parameters():
-            if fresh_video and name.startswith("video_attention") and ".to_out." in name:
+            if fresh_video and name.startswith("denoiser.video_attention") and ".to_out." in name:
                 continue
             torch.nn.init.normal_(parameter, std=0.3 if parameter.dim() > 1 else 0.1)
-        torch.nn.init.normal_(backbone.null_prompt)
-        torch.nn.init.normal_(backbone.null_pooled)
+        torch.nn.init.normal_(backbone.denoiser.null_prompt)
+        torch.nn.init.normal_(backbone.denoiser.null_pooled)
         return backbone.eval().requires_grad_(False)
 
     return build

@@ -41,11 +41,11 @@ def test_without_conditions_it_is_the_base_model_frame_by_frame(make_dit: Make, 
     noisy, timestep = latents(), torch.tensor(612.5)
     made = backbone.predict(noisy, timestep, conditioning_of(backbone), [Branch.UNCONDITIONAL])[Branch.UNCONDITIONAL]
     for frame in range(3):
-        wanted = backbone.transformer(
+        wanted = backbone.denoiser.transformer(
             hidden_states=noisy[:, frame],
             timestep=timestep.expand(1),
-            encoder_hidden_states=backbone.null_prompt,
-            pooled_projections=backbone.null_pooled,
+            encoder_hidden_states=backbone.denoiser.null_prompt,
+            pooled_projections=backbone.denoiser.null_pooled,
         ).sample
         assert wanted.abs().max() > 0.1
         torch.testing.assert_close(made[:, frame], wanted, atol=1e-5, rtol=1e-5)
@@ -57,7 +57,9 @@ def test_trained_video_attention_joins_the_frames(make_dit: Make) -> None:
     noisy = latents()
     changed = noisy.clone()
     changed[:, 2] += 1
-    before, after = (backbone.predict_branch(x, torch.tensor(500.0), condition, Branch.DRIVING) for x in (noisy, changed))
+    before, after = (
+        backbone.predict_branch(x, torch.tensor(500.0), condition, Branch.DRIVING) for x in (noisy, changed)
+    )
     assert (before[:, 0] - after[:, 0]).abs().max() > 1e-3
     alone = [
         backbone.predict_branch(x, torch.tensor(500.0), condition, Branch.DRIVING, temporal=False)
@@ -111,7 +113,7 @@ def test_any_resolution(make_dit: Make, size: tuple[int, int]) -> None:
 
 def test_a_warped_reference_is_what_predictions_are_relative_to(make_dit: Make) -> None:
     backbone = make_dit(reference_warp=True, latent_fold=2)
-    for parameter in backbone.transformer.proj_out.parameters():
+    for parameter in backbone.denoiser.transformer.proj_out.parameters():
         parameter.zero_()
     condition = conditioning_of(backbone, size=32)
     noisy, timestep = latents(side=16), torch.tensor(250.0)
