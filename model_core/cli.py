@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     avatars.add_argument("--first-seed", type=int, default=0)
     avatars.add_argument("--count", type=int, default=100)
     avatars.add_argument("--frames", type=int, default=16)
+    avatars.add_argument(
+        "--pictured", type=int, default=0, help="drivers rendered too, which masked frames need; 1 is enough"
+    )
     avatars.add_argument("--size", type=int, default=128)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
@@ -87,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=MODEL",
         help="another model to measure beside it",
     )
+    evaluate.add_argument("--sweep", action="store_true", help="also try scales of signal fusion and plot them")
     _add_sampling(evaluate)
     return parser
 
@@ -131,7 +135,7 @@ def _avatars(args: argparse.Namespace) -> None:
     from .training.avatars.dataset import write_identity
 
     for seed in tqdm(range(args.first_seed, args.first_seed + args.count), desc="avatars"):
-        write_identity(Path(args.output), seed, frames=args.frames, size=args.size)
+        write_identity(Path(args.output), seed, frames=args.frames, pictured=args.pictured, size=args.size)
     print(f"avatars in {args.output}")
 
 

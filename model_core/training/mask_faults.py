@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from numpy.random import Generator
+from torch import Tensor
 
 from ..motion.alignment import face_centre, face_size
 from ..motion.masked_frames import REGIONS, region_mask
@@ -16,6 +18,36 @@ from ..motion.random_scaling import GROUPS
 
 _SHIFT, _STRETCH = 0.05, 0.1  # standard deviations, of a face's size and of 1
 _MISSING = 0.15
+
+
+def masked(
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    rng: Generator,
+    *,
+    jitter: bool = False,
+    missing: bool = False,
+    occluded: bool = False,
+) -> Tensor:
+    """Frames masked as ``masked_frames_signal`` does, with faults.
+
+    Args:
+        pixels: (F, H, W, 3) in [0, 1].
+        landmarks: (F, 478, 3) in their pixels.
+        jitter, missing, occluded: which faults, see the functions below.
+    Returns:
+        (F, 3, H, W) float32 in [0, 1].
+    """
+    size = pixels.shape[1:3]
+    if occluded:
+        pixels = occlude(pixels, landmarks, rng)
+    if jitter:
+        landmarks = jittered(landmarks, rng)
+    masks = [
+        incomplete_mask(face, size, rng) if missing else region_mask(face, source_size=size, size=size)
+        for face in landmarks
+    ]
+    return torch.from_numpy(pixels * np.stack(masks)[..., None]).permute(0, 3, 1, 2).float().contiguous()
 
 
 def jittered(landmarks: np.ndarray, rng: Generator) -> np.ndarray:

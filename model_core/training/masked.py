@@ -12,10 +12,9 @@ from numpy.random import Generator
 from torch import Tensor
 
 from ..motion.alignment import Similarity, face_similarity
-from ..motion.masked_frames import region_mask
 from .config import DataConfig
 from .drawing import detector_jitter, parsing_map, random_colours
-from .mask_faults import incomplete_mask, jittered, occlude
+from .mask_faults import masked
 
 
 def masked_sample(
@@ -30,22 +29,15 @@ def masked_sample(
         pixels, landmarks = _moved(pixels, place, size), place.points(landmarks)
     if rng.random() < config.driver_colours:
         pixels = _recoloured(pixels, rng)
-    if rng.random() < config.mask_faults:
-        pixels = occlude(pixels, landmarks, rng)
     faces = np.concatenate([portrait[None], landmarks])
     if rng.random() < config.detector_jitter:
         faces = detector_jitter(faces, rng)
-    if rng.random() < config.mask_faults:
-        faces = np.concatenate([faces[:1], jittered(faces[1:], rng)])
-    masks = [region_mask(face, source_size=size, size=size) for face in faces]
-    if rng.random() < config.mask_faults:
-        masks[1:] = [incomplete_mask(face, size, rng) for face in faces[1:]]
-    own = clip["images"][reference].astype(np.float32) / 255
-    shown = np.concatenate([own[None], pixels]) * np.stack(masks)[..., None]
-    signal = torch.from_numpy(shown).permute(0, 3, 1, 2).float().contiguous()
+    jitter, missing, occluded = (bool(draw < config.mask_faults) for draw in rng.random(3))
+    motion = masked(pixels, faces[1:], rng, jitter=jitter, missing=missing, occluded=occluded)
+    own = clip["images"][reference][None].astype(np.float32) / 255
     return {
-        "reference_motion": signal[0],
-        "motion": signal[1:],
+        "reference_motion": masked(own, faces[:1], rng)[0],
+        "motion": motion,
         "reference_shown": parsing_map(portrait, size),
         "shown": torch.stack([parsing_map(face, size) for face in landmarks]),
     }

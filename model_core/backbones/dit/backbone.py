@@ -106,9 +106,9 @@ class DiTBackbone(nn.Module):
         if reference.warp_source is not None:
             moved = self._move(reference, motion)
             tokens = self.denoiser.embed(moved.latents.flatten(0, 1), REFERENCE).unflatten(0, motion.shape[:2])
-        if history_latents is not None and history_motion is not None:
-            history = self._remember(reference, history_latents, history_motion)
         count = 0 if history_latents is None else history_latents.shape[1]
+        if count and history_latents is not None and history_motion is not None:
+            history = self._remember(reference, history_latents, history_motion)
         return DiTConditioning(reference, self._driving_tokens(motion), history, count, moved, tokens)
 
     def read(self, reference: Tensor, motion: Tensor) -> tuple[Reading, Reading]:
