@@ -110,6 +110,8 @@ class TrainConfig:
             0 comes before them: the reference warp alone, for models that have one, quick as no denoiser runs.
         output: folder of checkpoints, logs and sample sheets.
         init_from: a model file to start from, e.g. stage 1's export.
+        base_from: a diffusers folder or file of Stable Diffusion 3 or 3.5, whose transformer (and autoencoder, where
+            the model has one) a DiT starts from.
         warp_from: a model file, of any family, whose reference warp's weights are taken over.
         coarse_steps: stage 0 only: steps of the warp's coarse motion alone, on moments, before the first step.
         reading_steps: stage 0 only, of models with a face reader: steps that train it alone, before the rest.
@@ -125,6 +127,7 @@ class TrainConfig:
     output: str = "runs/train"
     init_from: str | None = None
     seed: int = 0
+    base_from: str | None = None
     warp_from: str | None = None
     coarse_steps: int = 0
     reading_steps: int = 0

@@ -19,12 +19,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from ..autoencoders import KLAutoencoder
+from ..backbones.dit import DiTBackbone
 from ..backbones.dit.face_reader import HIDDEN
 from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
+from ..weights.sd3 import read_sd3
 from .clips import ClipDataset, list_clips
 from .coarse import coarse_data, fit_coarse
 from .config import TrainConfig
@@ -47,6 +50,8 @@ def _initial_model(config: TrainConfig) -> PortraitModel:
     torch.manual_seed(config.seed)
     if config.init_from is None:
         model = build_model(config.model)
+        if config.base_from is not None:
+            _take_base(model, config.base_from)
         if config.warp_from is not None:
             _take_warp(model, config.warp_from)
         return model
@@ -55,6 +60,18 @@ def _initial_model(config: TrainConfig) -> PortraitModel:
     for fresh, trained in ((model.backbone, source.backbone), (model.autoencoder, source.autoencoder)):
         load_strict(fresh, trained.state_dict(), name=config.init_from)
     return model
+
+
+def _take_base(model: PortraitModel, name: str) -> None:
+    """Give a fresh DiT the published model's weights, all of them."""
+    if not isinstance(model.backbone, DiTBackbone):
+        raise InputError(f"base_from {name}: only the dit family starts from Stable Diffusion 3; remove the setting")
+    weights = read_sd3(Path(name))
+    load_strict(model.backbone.denoiser.transformer, weights.transformer, name=name)
+    if isinstance(model.autoencoder, KLAutoencoder):
+        if weights.autoencoder is None:
+            raise InputError(f"base_from {name}: has no autoencoder; give the whole folder or file of the model")
+        load_strict(model.autoencoder.vae, weights.autoencoder, name=name)
 
 
 def _take_warp(model: PortraitModel, name: str) -> None:
