@@ -89,10 +89,10 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         flow                  (F, 2, h, w), the true flow from the frames to the reference, in half frames
         flow_known            (F, 1, h, w), 1 where it is known
 
-    and with masked frames what they show of whom, as parsing maps:
+    and with masked frames what they show, as each component's share of every place:
 
-        shown                 (N + F, 3, H, W) in [0, 1]
-        reference_shown       (3, H, W) in [0, 1]
+        shown                 (N + F, 10, H / 2, W / 2) in [0, 1]
+        reference_shown       (10, H / 2, W / 2) in [0, 1]
     """
 
     def __init__(

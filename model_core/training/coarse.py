@@ -6,7 +6,7 @@ once for every frame and driver; where points of head and body lie in two frames
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,16 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..backbones.warp.moments import COMPONENTS, component_moments
+from ..backbones.dit.face_reader import sure_shares
+from ..backbones.warp.moments import COMPONENTS, component_moments, share_moments
 from ..backbones.warp.reference_warp import CoarseMotion
 from ..errors import InputError
 from ..motion.alignment import face_similarity
 from ..motion.random_scaling import COMPONENT_RANGE, FACE_RANGE
-from ..types import Component
+from ..types import Component, MotionKind
 from .clips import ClipFile
 from .correspondence import BODY, HEAD
-from .drawing import parsing_map
+from .drawing import parsing_map, shown_areas
 
 _POINTS = 32  # of each layer, per frame
 _BATCH = 512
@@ -56,12 +57,12 @@ class CoarseData:
 
 
 def coarse_data(
-    clips: Sequence[ClipFile], *, seed: int = 0, hidden: Sequence[Component] = (), progress: bool = True
+    clips: Sequence[ClipFile], *, seed: int = 0, motion_kind: MotionKind = "parsing_map", progress: bool = True
 ) -> CoarseData:
     """Read the clips that tell their true flow and have drivers; the others are left out.
 
     Args:
-        hidden: components that the motion signal does not show.
+        motion_kind: whose moments: as read off parsing maps, or as a face reader should read them off masked frames.
     Raises:
         InputError: there is none.
     """
@@ -70,19 +71,30 @@ def coarse_data(
     for file in tqdm(clips, desc="moments", disable=not progress):
         clip = file.load()
         if {"surface", "driving_landmarks"} <= set(clip):
-            rows.append(_read(clip, rng))
+            rows.append(_read(clip, rng, _MOMENTS[motion_kind]))
     if not rows:
         raise InputError("data: no clip tells its true flow, as avatars do; set coarse_steps to 0")
-    made = CoarseData(*(torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)))
-    made.moments[..., [COMPONENTS.index(component) for component in hidden], :] = 0
-    return made
+    return CoarseData(*(torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)))
 
 
-def _read(clip: dict[str, np.ndarray], rng: Generator) -> tuple[np.ndarray, ...]:
+def _map_moments(faces: list[np.ndarray], size: tuple[int, int]) -> Tensor:
+    return component_moments(torch.stack([parsing_map(face, size) for face in faces]))
+
+
+def _area_moments(faces: list[np.ndarray], size: tuple[int, int]) -> Tensor:
+    return share_moments(sure_shares(torch.stack([shown_areas(face, size) for face in faces])))
+
+
+_MOMENTS = {"parsing_map": _map_moments, "masked_frames": _area_moments}
+
+
+def _read(
+    clip: dict[str, np.ndarray], rng: Generator, moments_of: Callable[[list[np.ndarray], tuple[int, int]], Tensor]
+) -> tuple[np.ndarray, ...]:
     size = clip["images"].shape[1:3]
     drivers = np.concatenate([clip["landmarks"][None], clip["driving_landmarks"]])
-    maps = torch.stack([parsing_map(face, size) for driver in drivers for face in driver])
-    moments = component_moments(maps).unflatten(0, drivers.shape[:2]).numpy()
+    moments = moments_of([face for driver in drivers for face in driver], size)
+    moments = moments.unflatten(0, drivers.shape[:2]).numpy()
     own = clip["landmarks"]
     similarities = np.array([[_similarity(d, p, size) for d, p in zip(driver, own, strict=True)] for driver in drivers])
     frames = range(len(own))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..motion.alignment import Similarity, face_similarity
 from .config import DataConfig
-from .drawing import detector_jitter, parsing_map, random_colours
+from .drawing import detector_jitter, random_colours, shown_areas
 from .mask_faults import masked
 
 
@@ -38,8 +38,8 @@ def masked_sample(
     return {
         "reference_motion": masked(own, faces[:1], rng)[0],
         "motion": motion,
-        "reference_shown": parsing_map(portrait, size),
-        "shown": torch.stack([parsing_map(face, size) for face in landmarks]),
+        "reference_shown": shown_areas(portrait, size),
+        "shown": torch.stack([shown_areas(face, size) for face in landmarks]),
     }
 
 

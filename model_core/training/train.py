@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from ..autoencoders import KLAutoencoder
 from ..backbones.dit import DiTBackbone
-from ..backbones.dit.face_reader import HIDDEN
 from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
@@ -105,10 +104,9 @@ def _fit_coarse(model: PortraitModel, config: TrainConfig) -> None:
     if warp is None:
         return
     clips = list_clips(config.data.folder, limit=config.data.limit)
-    hidden = HIDDEN if config.model.motion_kind == "masked_frames" else ()
     error = fit_coarse(
         warp.coarse,
-        coarse_data(clips, seed=config.seed, hidden=hidden),
+        coarse_data(clips, seed=config.seed, motion_kind=config.model.motion_kind),
         steps=config.coarse_steps,
         seed=config.seed,
         relative=config.data.relative,

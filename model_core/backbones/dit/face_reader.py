@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...types import PALETTE, Component
-from ..warp.moments import COMPONENTS, component_shares, share_moments
+from ..warp.moments import COMPONENTS, share_moments
 
 _WIDTHS = (16, 32, 48, 64)
 _DOUBT = 0.05  # less than that counts as nothing, or far-off traces would pull a component's place
@@ -36,8 +36,7 @@ class Reading:
     @property
     def shares(self) -> Tensor:
         """(N, 10, H / 2, W / 2): how much of every place belongs to each component."""
-        sure = self.logits.float().softmax(dim=1)[:, 1:]
-        return (sure - _DOUBT).clamp(min=0) / (1 - _DOUBT)
+        return sure_shares(self.logits.float().softmax(dim=1)[:, 1:])
 
     @property
     def moments(self) -> Tensor:
@@ -51,15 +50,19 @@ class Reading:
         return torch.einsum("nkhw,kc->nchw", self.shares, colours)
 
 
-def reading_error(reading: Reading, maps: Tensor) -> Tensor:
+def reading_error(reading: Reading, areas: Tensor) -> Tensor:
     """Cross entropy of a reading; a scalar, for training.
 
     Args:
-        maps: (N, 3, H, W) in [0, 1], the true parsing maps without ``HIDDEN``.
+        areas: (N, 10, H / 2, W / 2) in [0, 1], how much of every place belongs to each component (``HIDDEN``: none).
     """
-    shares = F.avg_pool2d(component_shares(maps.float()), 2)
-    nothing = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0)
-    return F.cross_entropy(reading.logits.float(), torch.cat([nothing, shares], dim=1))
+    nothing = (1 - areas.sum(dim=1, keepdim=True)).clamp(min=0)
+    return F.cross_entropy(reading.logits.float(), torch.cat([nothing, areas], dim=1))
+
+
+def sure_shares(shares: Tensor) -> Tensor:
+    """Shares without the traces that a network leaves where it is in doubt."""
+    return (shares - _DOUBT).clamp(min=0) / (1 - _DOUBT)
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:

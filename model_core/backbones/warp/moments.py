@@ -52,14 +52,6 @@ def share_moments(shares: Tensor) -> Tensor:
     return _features(area * (shares.float().flatten(2) @ powers))
 
 
-def component_shares(maps: Tensor) -> Tensor:
-    """How much of every pixel belongs to each component: (N, 3, H, W) in [0, 1] to (N, 10, H, W)."""
-    shares = maps.new_zeros(*maps.shape[:1], *maps.shape[-2:], len(COMPONENTS))
-    shown = maps.amax(dim=1) > 0
-    shares[shown] = _shares(maps.permute(0, 2, 3, 1)[shown].float()).to(maps.dtype)
-    return shares.permute(0, 3, 1, 2)
-
-
 def _features(sums: Tensor) -> Tensor:
     """(N, 10, 6) of sums to the features of ``component_moments``."""
     mass = sums[..., 0]
