@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,6 +23,8 @@ from ..faces.foreground import estimate_foreground
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import check_reference, load_image, save_image, to_uint8
 from ..models import PortraitModel, load_model
+from ..motion.alignment import placement
+from ..motion.masked_frames import masked_frames_signal
 from ..pipeline import PortraitReference, decode, encode_reference, prepare_motion, sample_chunks
 from ..types import FaceTrack, MotionSignal
 from ..video.read import VideoInfo, open_video, read_chunks
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         driving = _analyze_driving(args, info, analyzer)
     with stages("encode reference"):
         reference = encode_reference(model, image, track=track, foreground=foreground, framing=args.framing)
-        motion = prepare_motion(model, driving.track, reference=reference.track, alignment=args.alignment)
+        motion = _motion(args, model, driving.track, reference)
     shown = _write_video(writer, model, reference, motion, sampling, driving.shown_at, stages)
     print(f"wrote {args.output}: {len(motion)} frames of {model.config.size[1]}x{model.config.size[0]}")
     if args.sheet:
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
 def _rows(
     driving: list[np.ndarray], maps: list[np.ndarray], result: list[np.ndarray]
 ) -> list[tuple[str, list[np.ndarray]]]:
-    return [("driving", driving), ("parsing map", maps), ("result", result)]
+    return [("driving", driving), ("motion", maps), ("result", result)]
 
 
 def _frame(image: Tensor) -> np.ndarray:
@@ -131,6 +134,23 @@ def _analyze_driving(args: argparse.Namespace, info: VideoInfo, analyzer: FaceAn
 
     track = _analyze(stream(), analyzer, args, name=args.driving, face_index=args.face)
     return _Driving(track, list(kept.values()), list(kept))
+
+
+def _motion(
+    args: argparse.Namespace, model: PortraitModel, track: FaceTrack, reference: PortraitReference
+) -> MotionSignal:
+    """The motion signal; driving frames, where it shows them, are read again a few at a time."""
+    if model.config.motion_kind != "masked_frames":
+        return prepare_motion(model, track, reference=reference.track, alignment=args.alignment)
+    assert reference.track is not None
+    place = placement(track, reference.track, mode=args.alignment)
+    parts, done = [], 0
+    for chunk in read_chunks(args.driving, chunk=_READ_CHUNK, limit=len(track)):
+        frames = torch.from_numpy(chunk).permute(0, 3, 1, 2).float() / 127.5 - 1
+        own = track.take(range(done, done + len(frames)))
+        parts.append(masked_frames_signal(frames, own, size=model.config.size, place=place).frames)
+        done += len(frames)
+    return MotionSignal("masked_frames", torch.cat(parts))
 
 
 def _write_video(

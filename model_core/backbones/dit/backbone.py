@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -45,7 +46,9 @@ class DiTBackbone(nn.Module):
 
     @property
     def latent_spec(self) -> LatentSpec:
-        return LatentSpec(self.config.in_channels, self.config.latent_stride)
+        config = self.config
+        # three groups of tokens, each of which covers patch_size ** 2 positions
+        return LatentSpec(config.in_channels, config.latent_stride, math.ceil(3 * config.width / config.patch_size**2))
 
     @property
     def prediction_type(self) -> PredictionType:

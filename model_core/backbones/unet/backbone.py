@@ -50,7 +50,7 @@ class UNetBackbone(nn.Module):
 
     @property
     def latent_spec(self) -> LatentSpec:
-        return LatentSpec(self.config.latent_channels, self.config.latent_stride)
+        return LatentSpec(self.config.latent_channels, self.config.latent_stride, self.config.block_out_channels[0])
 
     @property
     def prediction_type(self) -> PredictionType:
