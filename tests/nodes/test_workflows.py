@@ -61,12 +61,14 @@ def test_there_are_workflows():
     assert NAMES == [
         f"{name}.json"
         for name in (
+            "driven_portrait",
             "extract_masks",
             "long_video",
             "native_sampler",
             "paste_back",
             "portrait_animation",
             "signal_fusion",
+            "two_models",
         )
     ]
     assert sorted(path.name for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
