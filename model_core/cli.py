@@ -1,4 +1,4 @@
-"""The command line: animate, models, train, prepare, avatars, evaluate."""
+"""The command line: animate, compare, models, train, prepare, avatars, evaluate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -26,6 +27,18 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--identity", type=float, help="lambda_s of signal fusion")
     group.add_argument("--motion", type=float, help="lambda_d of signal fusion")
     group.add_argument("--continuity", type=float, help="lambda_p of signal fusion")
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser("compare", help="several models on one short clip, side by side")
+    compare.add_argument("--reference", required=True, help="the portrait, an image file")
+    compare.add_argument("--driving", required=True, help="the driving video")
+    compare.add_argument("--models", nargs="+", default=["vivid-avatars", "driven-avatars"], metavar="MODEL")
+    compare.add_argument("--output", required=True, help="the video to write")
+    compare.add_argument("--sheet", required=True, help="the contact sheet to write")
+    compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
+    compare.add_argument("--models-folder", action="append", default=[])
+    compare.add_argument("--device", default="auto")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     avatars.add_argument("--size", type=int, default=128)
 
+    _add_compare(commands)
+
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
     evaluate.add_argument("--models-folder", action="append", default=[])
@@ -97,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _animate(args: argparse.Namespace) -> None:
     from .commands.animate import run  # heavy imports only where they are needed: --help stays quick
+
+    run(args)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from .commands.compare import run
 
     run(args)
 
@@ -147,6 +168,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 _COMMANDS = {
     "animate": _animate,
+    "compare": _compare,
     "models": _models,
     "train": _train,
     "prepare": _prepare,
