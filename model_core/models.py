@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
+from .backbones.base import PortraitBackbone
 from .backbones.dit import DiTBackbone, DiTConfig
 from .backbones.unet import UNetBackbone, UNetConfig
 from .config import ModelConfig
@@ -37,7 +38,7 @@ class PortraitModel:
     """
 
     config: ModelConfig
-    backbone: UNetBackbone | DiTBackbone
+    backbone: PortraitBackbone
     autoencoder: FoldAutoencoder | KLAutoencoder
 
     @property
@@ -59,7 +60,7 @@ class ModelEntry:
     bundled: bool
 
 
-_FAMILIES: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Any], UNetBackbone | DiTBackbone]]] = MappingProxyType(
+_FAMILIES: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Any], PortraitBackbone]]] = MappingProxyType(
     {
         "unet": (UNetConfig, lambda config, autoencoder: UNetBackbone(config)),
         "dit": (DiTConfig, lambda config, autoencoder: DiTBackbone(config, autoencoder.encode)),

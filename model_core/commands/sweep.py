@@ -24,7 +24,7 @@ def sweep_methods(model: PortraitModel, sampling: SamplingConfig) -> dict[str, M
     """A method for every point of ``SCALES``."""
     plain = dataclasses.replace(sampling, identity=1.0, motion=1.0, continuity=1.0)
     return {
-        f"{name} {value:g}": by_model(model, dataclasses.replace(plain, **{name: value}))
+        f"{name} {value:g}": by_model(model, SamplingConfig(**{**dataclasses.asdict(plain), name: value}))
         for name, values in SCALES.items()
         for value in values
     }

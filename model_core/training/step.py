@@ -10,9 +10,9 @@ from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
+from ..backbones.base import PortraitBackbone
 from ..backbones.dit import DiTBackbone
 from ..backbones.dit.face_reader import Reading, reading_error
-from ..backbones.unet import UNetBackbone
 from ..backbones.warp import Moved
 from ..backbones.warp.reference_warp import dense_flow_error, landmark_flow_error
 from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target, timesteps_at
@@ -68,7 +68,7 @@ class TrainingStep(nn.Module):
 
     def __init__(
         self,
-        backbone: UNetBackbone | DiTBackbone,
+        backbone: PortraitBackbone,
         autoencoder: FoldAutoencoder | KLAutoencoder,
         scheduler: SchedulerMixin,
         condition: ConditionConfig,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
-from ..base import AnimationInputs
+from ..base import AnimationInputs, PortraitBackbone
 from ..warp import Moved, ReferenceWarp
 from .conditioning import DiTConditioning, DiTReference
 from .config import DiTConfig
@@ -22,7 +22,7 @@ _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02
 
 
-class DiTBackbone(nn.Module):
+class DiTBackbone(PortraitBackbone):
     """SD3's transformer over noisy, reference and driving tokens, with video attention.
 
     The four branches of signal fusion, for this family: UNCONDITIONAL has the noisy tokens alone, REFERENCE also
@@ -34,15 +34,16 @@ class DiTBackbone(nn.Module):
         encode: the autoencoder's (N, 3, H, W) in [-1, 1] to (N, C, h, w): driving frames are latents, too.
     """
 
+    denoiser: Denoiser
+
     def __init__(self, config: DiTConfig, encode: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.config = config
         self.encode = encode
         self.denoiser = Denoiser(config)
         self.face_reader = FaceReader() if config.reference_warp else None
-        self.reference_warp = None
-        if config.reference_warp:
-            self.reference_warp = ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride)
+        warp = ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride) if config.reference_warp else None
+        self.reference_warp = warp
 
     @property
     def latent_spec(self) -> LatentSpec:
@@ -56,12 +57,10 @@ class DiTBackbone(nn.Module):
 
     @property
     def warp_modules(self) -> list[nn.Module]:
-        """What moves the reference; trained first (stage 0)."""
         return [module for module in (self.face_reader, self.reference_warp) if module is not None]
 
     @property
     def temporal_modules(self) -> list[nn.Module]:
-        """What lets frames see each other; trained last, on clips (stage 2)."""
         return [self.denoiser.video_attention]
 
     def use_attention(self, kind: str) -> None:
@@ -120,18 +119,7 @@ class DiTBackbone(nn.Module):
         return self.face_reader(reference), self.face_reader(motion.flatten(0, 1))
 
     def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
-        """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
         return self._move(self.encode_reference(inputs), motion)
-
-    def predict(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        conditioning: DiTConditioning,
-        branches: Sequence[Branch],
-    ) -> dict[Branch, Tensor]:
-        """See ``Backbone.predict``; also takes batches of clips, with ``timestep`` of shape () or (B,)."""
-        return {b: self.predict_branch(latents, timestep, conditioning, b) for b in branches}
 
     def predict_branch(
         self,

@@ -23,6 +23,9 @@ class Denoiser(nn.Module):
     and the stored embeddings of the null prompt, which take the text encoders' place.
     """
 
+    null_prompt: Tensor
+    null_pooled: Tensor
+
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.patch_size = config.patch_size

@@ -78,13 +78,13 @@ class VideoAttention(nn.Module):
 
     @staticmethod
     def _everywhere(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        flat = (part.flatten(2, 3) for part in (query, key, value))
-        return F.scaled_dot_product_attention(*flat).unflatten(2, query.shape[2:4])
+        flat = [part.flatten(2, 3) for part in (query, key, value)]
+        return F.scaled_dot_product_attention(flat[0], flat[1], flat[2]).unflatten(2, query.shape[2:4])
 
     @staticmethod
     def _in_place(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        turned = (part.transpose(2, 3) for part in (query, key, value))
-        return F.scaled_dot_product_attention(*turned).transpose(2, 3)
+        turned = [part.transpose(2, 3) for part in (query, key, value)]
+        return F.scaled_dot_product_attention(turned[0], turned[1], turned[2]).transpose(2, 3)
 
 
 def _frame_numbers(tokens: Tensor, first: int) -> Tensor:

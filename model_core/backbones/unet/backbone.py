@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from torch import Tensor, nn
 
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
-from ..base import AnimationInputs
+from ..base import AnimationInputs, PortraitBackbone
 from ..warp import Moved, ReferenceWarp, WarpSource
 from .attention import ATTENTIONS, install_processors
 from .conditioning import Reference, UNetConditioning
@@ -31,12 +29,14 @@ def _reference_warp(config: UNetConfig) -> ReferenceWarp:
     return ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride)
 
 
-class UNetBackbone(nn.Module):
+class UNetBackbone(PortraitBackbone):
     """Denoiser, ReferenceNet, PoseGuider and image encoder of VividPortraits.
 
     The four branches of signal fusion, for this family: UNCONDITIONAL sees neither reference nor motion,
     REFERENCE the portrait alone, DRIVING also the motion signal, FULL also the history frames.
     """
+
+    denoiser: Denoiser
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -79,16 +79,13 @@ class UNetBackbone(nn.Module):
 
     @property
     def warp_modules(self) -> list[nn.Module]:
-        """What moves the reference; trained first (stage 0)."""
         return [] if self.reference_warp is None else [self.reference_warp]
 
     @property
     def temporal_modules(self) -> list[nn.Module]:
-        """What lets frames see each other; trained last, on clips (stage 2)."""
         return [] if self.denoiser.motion is None else [self.denoiser.motion]
 
     def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
-        """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
         assert self.reference_warp is not None and inputs.motion is not None
         return self._move(inputs.latents, self.reference_warp.source(inputs, inputs.motion), motion)
 
@@ -130,16 +127,6 @@ class UNetBackbone(nn.Module):
 
     def _pose(self, motion: Tensor) -> Tensor:
         return self.pose_guider(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
-
-    def predict(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        conditioning: UNetConditioning,
-        branches: Sequence[Branch],
-    ) -> dict[Branch, Tensor]:
-        """See ``Backbone.predict``; also takes batches of clips, with ``timestep`` of shape () or (B,)."""
-        return {b: self.predict_branch(latents, timestep, conditioning, b) for b in branches}
 
     def predict_branch(
         self,
