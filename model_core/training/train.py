@@ -67,6 +67,11 @@ def _take_base(model: PortraitModel, name: str) -> None:
         raise InputError(f"base_from {name}: only the dit family starts from Stable Diffusion 3; remove the setting")
     weights = read_sd3(Path(name))
     load_strict(model.backbone.denoiser.transformer, weights.transformer, name=name)
+    _log.warning(
+        "%s: holds no embeddings of the null prompt (its text encoders would make them), so they are zeros; where you "
+        "have them, set backbone.denoiser.null_prompt and null_pooled in the model file",
+        name,
+    )
     if isinstance(model.autoencoder, KLAutoencoder):
         if weights.autoencoder is None:
             raise InputError(f"base_from {name}: has no autoencoder; give the whole folder or file of the model")
