@@ -114,6 +114,7 @@ class TrainConfig:
             the model has one) a DiT starts from.
         warp_from: a model file, of any family, whose reference warp's weights are taken over.
         coarse_steps: stage 0 only: steps of the warp's coarse motion alone, on moments, before the first step.
+        freeze_warp: stage 1 leaves the reference warp, and the face reader before it, as stage 0 left them.
         reading_steps: stage 0 only, of models with a face reader: steps that train it alone, before the rest.
         save_every, log_every, sheet_every: in steps.
         compile: torch.compile the training step.
@@ -131,6 +132,7 @@ class TrainConfig:
     warp_from: str | None = None
     coarse_steps: int = 0
     reading_steps: int = 0
+    freeze_warp: bool = False
     save_every: int = 500
     log_every: int = 10
     sheet_every: int = 500

@@ -86,7 +86,7 @@ def _take_warp(model: PortraitModel, name: str) -> None:
     load_strict(warp, source.state_dict(), name=name)
 
 
-def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
+def _trainable(model: PortraitModel, stage: int, *, freeze_warp: bool = False) -> list[nn.Parameter]:
     """Stage 0: the reference warp. 1: everything but what is temporal. 2: this alone (VividPortraits)."""
     backbone = model.backbone
     if stage == 0 and not backbone.warp_modules:
@@ -96,7 +96,7 @@ def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
     chosen = []
     for parameter in backbone.parameters():
         own_stage = 2 if id(parameter) in moving else 0 if id(parameter) in warping else 1
-        wanted = own_stage == stage or (stage, own_stage) == (1, 0)
+        wanted = own_stage == stage or ((stage, own_stage) == (1, 0) and not freeze_warp)
         parameter.requires_grad_(wanted)
         if wanted:
             chosen.append(parameter)
@@ -173,7 +173,7 @@ class Run:
         self.model = _initial_model(config)
         if config.stage == 0 and config.coarse_steps and not self._states():
             _fit_coarse(self.model, config)
-        parameters = _trainable(self.model, config.stage)
+        parameters = _trainable(self.model, config.stage, freeze_warp=config.freeze_warp)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
         self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)
         self.parameters = parameters

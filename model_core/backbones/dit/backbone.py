@@ -135,17 +135,20 @@ class DiTBackbone(PortraitBackbone):
         Args:
             temporal: False leaves video attention out (training stage 1).
         """
-        groups = [
-            self.denoiser.embed(latents.flatten(0, 1), NOISY),
-            *self._groups(conditioning, branch, latents.shape[1]),
-        ]
         timesteps = timestep.reshape(-1, 1).expand(latents.shape[:2]).to(latents.device)
+        seen, base, sigma = latents, None, (timesteps / _TIMESTEPS)[..., None, None, None]
+        if self.config.reference_warp:
+            base = self._beside(latents, conditioning, branch)
+            seen = (latents.float() - (1 - sigma) * base.float()).to(latents.dtype)
+        noisy = self.denoiser.embed(seen.flatten(0, 1), NOISY)
+        groups = [noisy, *self._groups(conditioning, branch, latents.shape[1])]
         history = conditioning.history if branch is Branch.FULL else None
         size = (latents.shape[-2], latents.shape[-1])
         made = self.denoiser(groups, timesteps, size=size, history=history, temporal=temporal).view_as(latents)
-        if self.config.reference_warp:
-            return self._as_velocity(made + self._beside(latents, conditioning, branch), latents, timesteps)
-        return made
+        if base is None:
+            return made
+        velocity = (latents.float() - made.float() - base.float()) / sigma.clamp(min=_LEAST_SIGMA)
+        return velocity.to(latents.dtype)
 
     def _groups(self, conditioning: DiTConditioning, branch: Branch, frames: int) -> list[Tensor]:
         """The condition groups of a branch, each (B * F, S, D)."""
@@ -161,11 +164,12 @@ class DiTBackbone(PortraitBackbone):
         """Run the finished frames once: timestep 0 says that there is nothing to denoise in them."""
         clean = latents.to(motion.dtype)
         batch, frames = clean.shape[:2]
-        noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
-        # a finished frame is its own best guess
-        still = self.denoiser.embed(clean.flatten(0, 1), REFERENCE) if reference.warp_source is not None else None
-        if still is None:
+        if reference.warp_source is None:
             still = reference.tokens.repeat_interleave(frames, 0)
+        else:
+            moved = self._move(reference, motion).latents
+            clean, still = clean - moved, self.denoiser.embed(moved.flatten(0, 1), REFERENCE)
+        noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
         groups = [noisy, still, self._driving_tokens(motion).flatten(0, 1)]
         return self.denoiser.remember(groups, batch)
 
@@ -191,9 +195,3 @@ class DiTBackbone(PortraitBackbone):
         if branch is Branch.REFERENCE or conditioning.moved is None:
             return conditioning.reference.latents[:, None].expand_as(latents)
         return conditioning.moved.latents
-
-    @staticmethod
-    def _as_velocity(clean: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
-        """Clean latents as the velocity that flow matching steps by."""
-        sigma = (timesteps / _TIMESTEPS).clamp(min=_LEAST_SIGMA)[..., None, None, None]
-        return ((noisy.float() - clean.float()) / sigma).to(noisy.dtype)

@@ -23,8 +23,9 @@ class DiTConfig:
         video_attention_after: numbers of the blocks that full-video attention follows.
         video_attention: "full": a place attends to every place of every frame (Stable Video-Driven Portraits);
             "factorised": to its own place in every frame, the paper's ablation.
-        reference_warp: the reference tokens show the reference moved to where the driving frame says, and the
-            network predicts the clean latents relative to it (ours; for narrow models).
+        reference_warp: the reference tokens show the reference moved to where the driving frame says; relative to
+            it are the noisy latents that the network sees and the clean ones that it predicts (ours, for narrow
+            models: tokens of a few hundred numbers cannot carry a picture exactly, and a difference need not).
         latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
             1 where latents are not folded pixels.
     """
