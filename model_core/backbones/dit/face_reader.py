@@ -19,6 +19,7 @@ from ..warp.moments import COMPONENTS, share_moments
 
 _WIDTHS = (16, 32, 48, 64)
 _DOUBT = 0.05  # less than that counts as nothing, or far-off traces would pull a component's place
+_PLACE_WEIGHT = 3.0
 HIDDEN = (Component.LEFT_BROW, Component.RIGHT_BROW)
 """Components that masked frames do not show."""
 
@@ -51,13 +52,16 @@ class Reading:
 
 
 def reading_error(reading: Reading, areas: Tensor) -> Tensor:
-    """Cross entropy of a reading; a scalar, for training.
+    """Cross entropy of a reading, and how far its components' places are off; a scalar, for training.
 
     Args:
         areas: (N, 10, H / 2, W / 2) in [0, 1], how much of every place belongs to each component (``HIDDEN``: none).
     """
     nothing = (1 - areas.sum(dim=1, keepdim=True)).clamp(min=0)
-    return F.cross_entropy(reading.logits.float(), torch.cat([nothing, areas], dim=1))
+    wrong = F.cross_entropy(reading.logits.float(), torch.cat([nothing, areas], dim=1))
+    wanted = share_moments(sure_shares(areas))
+    off = F.smooth_l1_loss(reading.moments[..., 1:3], wanted[..., 1:3], beta=0.01, reduction="none")
+    return wrong + _PLACE_WEIGHT * (off * (wanted[..., :1] > 0)).mean()
 
 
 def sure_shares(shares: Tensor) -> Tensor:
