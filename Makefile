@@ -21,12 +21,16 @@ PIP   := $(RUN) -m pip --disable-pip-version-check install
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
 
-demo: $(READY) ## animate the bundled portrait with the bundled clip: output/demo.mp4, output/demo.png
+demo: $(READY) ## animate the bundled portrait with the bundled clip, by both models: output/demo.mp4, demo_both.mp4, .png
 	@mkdir -p output
 	$(RUN) -m model_core animate \
 		--reference model_core/assets/demo_portrait.png \
 		--driving model_core/assets/demo_driving.mp4 \
 		--output output/demo.mp4 --sheet output/demo.png
+	$(RUN) -m model_core compare \
+		--reference model_core/assets/demo_portrait.png \
+		--driving model_core/assets/demo_driving.mp4 \
+		--output output/demo_both.mp4 --sheet output/demo_both.png
 
 # One thread in each of JOBS workers: tiny tensors gain nothing from more, and two cores stay busy. A file stays with
 # one worker; all that needs a real ComfyUI (found as tests/live/comfyui_server.py says) shares one server.

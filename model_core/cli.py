@@ -1,4 +1,4 @@
-"""The command line: animate, models, train, prepare, avatars, evaluate."""
+"""The command line: animate, compare, models, train, prepare, avatars, evaluate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -94,6 +95,18 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
     batch.add_argument("--ray", action="store_true", help="do the list on a Ray cluster, one job on each GPU")
 
 
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser("compare", help="several models on one short clip, side by side")
+    compare.add_argument("--reference", required=True, help="the portrait, an image file")
+    compare.add_argument("--driving", required=True, help="the driving video")
+    compare.add_argument("--models", nargs="+", default=["vivid-avatars", "driven-avatars"], metavar="MODEL")
+    compare.add_argument("--output", required=True, help="the video to write")
+    compare.add_argument("--sheet", required=True, help="the contact sheet to write")
+    compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
+    compare.add_argument("--models-folder", action="append", default=[])
+    compare.add_argument("--device", default="auto")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_core", description="Make a portrait move as a driving video moves."
@@ -119,7 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     avatars.add_argument("--first-seed", type=int, default=0)
     avatars.add_argument("--count", type=int, default=100)
     avatars.add_argument("--frames", type=int, default=16)
+    avatars.add_argument(
+        "--pictured", type=int, default=0, help="drivers rendered too, which masked frames need; 1 is enough"
+    )
     avatars.add_argument("--size", type=int, default=128)
+
+    _add_compare(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
@@ -135,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=MODEL",
         help="another model to measure beside it",
     )
+    evaluate.add_argument("--sweep", action="store_true", help="also try scales of signal fusion and plot them")
     _add_sampling(evaluate)
     return parser
 
@@ -143,6 +162,12 @@ def _animate(args: argparse.Namespace) -> int:
     from .commands.animate import run  # heavy imports only where they are needed: --help stays quick
 
     return run(args)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from .commands.compare import run
+
+    run(args)
 
 
 def _models(args: argparse.Namespace) -> None:
@@ -177,7 +202,7 @@ def _avatars(args: argparse.Namespace) -> None:
     from .training.avatars.dataset import write_identity
 
     for seed in tqdm(range(args.first_seed, args.first_seed + args.count), desc="avatars"):
-        write_identity(Path(args.output), seed, frames=args.frames, size=args.size)
+        write_identity(Path(args.output), seed, frames=args.frames, pictured=args.pictured, size=args.size)
     print(f"avatars in {args.output}")
 
 
@@ -189,6 +214,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "animate": _animate,
+    "compare": _compare,
     "models": _models,
     "train": _train,
     "prepare": _prepare,

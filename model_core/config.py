@@ -72,11 +72,15 @@ class SamplingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
-    """``fold``: lossless space-to-depth by ``stride``. ``kl``: diffusers' AutoencoderKL built from ``kl``."""
+    """``fold``: lossless space-to-depth by ``stride``. ``kl``: diffusers' AutoencoderKL built from ``kl``.
+
+    Latents of ``kl`` are ``(mean - shift_factor) * scaling_factor``; only Stable Diffusion 3's are shifted.
+    """
 
     kind: Literal["fold", "kl"] = "fold"
     stride: int = 4
     scaling_factor: float = 1.0
+    shift_factor: float = 0.0
     kl: dict[str, Any] = field(default_factory=dict)
 
 

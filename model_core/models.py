@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -14,6 +16,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
+from .backbones.base import PortraitBackbone
+from .backbones.dit import DiTBackbone, DiTConfig
 from .backbones.unet import UNetBackbone, UNetConfig
 from .config import ModelConfig
 from .errors import CheckpointError, ModelNotFoundError
@@ -31,12 +35,6 @@ ASSETS = Path(__file__).parent / "assets"
 FLOAT8 = torch.float8_e4m3fn
 """Weights are stored in it and computed with in bfloat16: half the memory of float16, at some cost in quality."""
 
-_NOT_FLOAT8 = (
-    *("norm", "embedding", "conv_in", "conv_out", "time_emb_proj", "_projection"),  # coarse numbers show there first
-    *("proj_in", "proj_out", "upsamplers"),  # the networks use these weights outside of the layer's own forward
-)
-"""What diffusers' layerwise casting leaves as it is: a small share of the weights."""
-
 _REFERENCE = "backbone.reference_net."
 
 
@@ -51,7 +49,7 @@ class PortraitModel:
     """
 
     config: ModelConfig
-    backbone: UNetBackbone
+    backbone: PortraitBackbone
     autoencoder: FoldAutoencoder | KLAutoencoder
 
     @property
@@ -61,7 +59,7 @@ class PortraitModel:
     @property
     def dtype(self) -> torch.dtype:
         """Of the arithmetic; weights may be stored in float8."""
-        return self.backbone.denoiser.unet.conv_in.weight.dtype
+        return self.backbone.dtype
 
 
 @dataclass(frozen=True)
@@ -74,17 +72,29 @@ class ModelEntry:
     bundled: bool
 
 
+_FAMILIES: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Any], PortraitBackbone]]] = MappingProxyType(
+    {
+        "unet": (UNetConfig, lambda config, autoencoder: UNetBackbone(config)),
+        "dit": (DiTConfig, lambda config, autoencoder: DiTBackbone(config, autoencoder.encode)),
+    }
+)
+"""By family: its config, and how its backbone is built from config and autoencoder."""
+
+
 def build_model(config: ModelConfig) -> PortraitModel:
     """Networks with fresh weights; an unknown family is a CheckpointError."""
-    if config.family != "unet":
-        raise CheckpointError(f"model {config.name}: family '{config.family}' is not known here; known: 'unet'")
+    if config.family not in _FAMILIES:
+        known = ", ".join(sorted(_FAMILIES))
+        raise CheckpointError(f"model {config.name}: family '{config.family}' is not known here; known: {known}")
+    settings, build = _FAMILIES[config.family]
     try:
-        networks = UNetConfig(**config.backbone)
+        networks = settings(**config.backbone)
     except TypeError as error:
         raise CheckpointError(
             f"model {config.name}: its backbone has settings that are not known here ({error})"
         ) from error
-    return PortraitModel(config, UNetBackbone(networks), build_autoencoder(config.autoencoder))
+    autoencoder = build_autoencoder(config.autoencoder)
+    return PortraitModel(config, build(networks, autoencoder), autoencoder)
 
 
 def read_config(path: Path) -> ModelConfig:
@@ -205,8 +215,8 @@ def empty_model(
     _set_dtype(model.backbone, arithmetic)
     _set_dtype(model.autoencoder, _autoencoder_dtype(arithmetic, torch.device(device)))
     if dtype == FLOAT8:
-        for network in (model.backbone.denoiser, model.backbone.reference_net, model.backbone.image_prompt):
-            apply_layerwise_casting(network, FLOAT8, arithmetic, skip_modules_pattern=_NOT_FLOAT8)
+        for network in model.backbone.large_modules:
+            apply_layerwise_casting(network, FLOAT8, arithmetic, skip_modules_pattern=model.backbone.not_float8)
     return model
 
 

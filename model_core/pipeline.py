@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .backbones.base import AnimationInputs
-from .config import SamplingConfig
+from .config import ModelConfig, SamplingConfig
 from .errors import InputError
 from .faces.framing import Framing, Portrait, frame_portrait
 from .images import to_float
@@ -76,20 +76,27 @@ def encode_reference(
     pixels = portrait.image.to(model.device, model.dtype)
     latents = model.autoencoder.encode(pixels)
     motion = None
-    if track is not None and model.config.motion_kind == "parsing_map":
-        motion = _own_map(track, portrait, size=model.config.size).to(pixels)
+    if track is not None and portrait.track is not None:
+        motion = _own_signal(model.config, track, portrait)
+        motion = None if motion is None else motion.to(pixels)
     mask = None if portrait.foreground is None else portrait.foreground.to(pixels)
     encoded = model.backbone.encode_reference(ReferenceInputs(pixels, latents, mask, motion))
     return PortraitReference(encoded, latents, portrait.track, portrait.window)
 
 
-def _own_map(track: FaceTrack, portrait: Portrait, *, size: tuple[int, int]) -> Tensor:
-    """The portrait's parsing map, (1, 3, *size); label maps are cut out of the original image, which is finer."""
-    if track.label_maps is None and portrait.track is not None:
-        return parsing_map_signal(portrait.track, size=size).frames
+def _own_signal(config: ModelConfig, track: FaceTrack, portrait: Portrait) -> Tensor | None:
+    """The portrait's own motion signal, (1, 3, H, W), for models that compare the driver's with it."""
+    assert portrait.track is not None
+    if config.motion_kind == "masked_frames":
+        return masked_frames_signal(portrait.image.float(), portrait.track, size=config.size).frames
+    if config.motion_kind != "parsing_map":
+        return None
+    if track.label_maps is None:
+        return parsing_map_signal(portrait.track, size=config.size).frames
+    # label maps are cut out of the original image, which is finer
     left, top, width, height = portrait.window
     place = Similarity(1.0, np.array([left, top, 0.0]), np.zeros(3), (height, width))
-    return parsing_map_signal(track, size=size, place=place).frames
+    return parsing_map_signal(track, size=config.size, place=place).frames
 
 
 def prepare_motion(

@@ -1,4 +1,4 @@
-"""Curves over the frames of a clip, as pictures."""
+"""Curves over the frames of a clip, or over a setting, as pictures."""
 
 from __future__ import annotations
 
@@ -34,12 +34,7 @@ def curves_figure(
     Raises:
         DependencyError: matplotlib is not installed.
     """
-    try:
-        # not pyplot: it keeps figures and a backend in global state, which belongs to the host program
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DependencyError("curves need matplotlib: pip install matplotlib") from error
-    figure = Figure(figsize=(_WIDTH, max(_HEIGHT * len(panels), 1.5)), dpi=_DPI, layout="constrained")
+    figure = _figure(len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (label, curves) in zip(axes, panels.items(), strict=True):
         for name, values in curves.items():
@@ -56,6 +51,37 @@ def curves_figure(
     axes[-1].set_xlabel("frame")
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def scores_figure(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, axis: str) -> Any:
+    """One panel beside the other, all over the same setting.
+
+    Args:
+        panels: by panel, what its vertical axis shows; in a panel by curve the settings tried and their scores.
+        axis: what the setting is.
+    Returns:
+        a matplotlib Figure.
+    Raises:
+        DependencyError: matplotlib is not installed.
+    """
+    figure = _figure(2)
+    for part, (label, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for name, (settings, scores) in curves.items():
+            part.plot(settings, scores, label=name, linewidth=1.2, marker="o", markersize=4)
+        part.set_title(label)
+        part.grid(alpha=0.3)
+        part.legend(frameon=False, loc="best")
+    figure.supxlabel(axis)
+    return figure
+
+
+def _figure(rows: int) -> Any:
+    try:
+        # not pyplot: it keeps figures and a backend in global state, which belongs to the host program
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DependencyError("curves need matplotlib: pip install matplotlib") from error
+    return Figure(figsize=(_WIDTH, max(_HEIGHT * rows, 1.5)), dpi=_DPI, layout="constrained")
 
 
 def curves_picture(

@@ -79,10 +79,14 @@ PALETTE: Mapping[Component, tuple[int, int, int]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class LatentSpec:
-    """Layout of the latents: ``(batch, frames, channels, H // stride, W // stride)``."""
+    """Layout of the latents: ``(batch, frames, channels, H // stride, W // stride)``.
+
+    ``width`` is how many numbers the network holds at a latent position where it holds most, for estimates of memory.
+    """
 
     channels: int
     stride: int
+    width: int = 0
 
 
 @dataclass(frozen=True)

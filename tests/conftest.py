@@ -265,3 +265,43 @@ def shared_folder() -> Path:
     if folder is None:
         pytest.skip("no folder `shared` beside this clone: the peers' golden checkpoints are NOT tested")
     return folder
+
+
+@pytest.fixture
+def tiny_dit() -> PortraitModel:
+    """The other family, as small; random throughout, too."""
+    config = ModelConfig(
+        name="tiny-dit",
+        family="dit",
+        size=(32, 32),
+        motion_kind="masked_frames",
+        autoencoder=AutoencoderConfig(kind="fold", stride=4, scaling_factor=2.0),
+        schedule=ScheduleConfig(prediction_type="flow"),
+        sampling=SamplingConfig(steps=2, window=4, overlap=2, history=2, chunk=6, scheduler="euler"),
+        backbone={
+            "sample_size": 8,
+            "patch_size": 2,
+            "in_channels": 48,
+            "out_channels": 48,
+            "num_layers": 2,
+            "attention_head_dim": 8,
+            "num_attention_heads": 2,
+            "joint_attention_dim": 4,
+            "caption_projection_dim": 16,
+            "pooled_projection_dim": 4,
+            "pos_embed_max_size": 12,
+            "dual_attention_layers": [0],
+            "latent_stride": 4,
+            "prompt_tokens": 2,
+            "video_attention_after": [0, 1],
+            "reference_warp": True,
+            "latent_fold": 4,
+        },
+    )
+    torch.manual_seed(0)
+    model = build_model(config)
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.backbone.eval().requires_grad_(False)
+    return model

@@ -143,7 +143,21 @@ def no_globals(path: Path, tree: ast.Module) -> Iterator[str]:
             yield f"{path}:{node.lineno} rebinds the global {', '.join(node.names)}"
 
 
+def blind_sampling(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Nothing in sampling asks which network it drives."""
+    if path.parts[:2] != ("model_core", "sampling"):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"family", "backbone_config"}:
+            yield f"{path}:{node.lineno} asks for the {node.attr}"
+        if isinstance(node, ast.Constant) and node.value in {"unet", "dit"}:
+            yield f"{path}:{node.lineno} names the family {node.value!r}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance" and "Backbone" in ast.unparse(node):
+            yield f"{path}:{node.lineno} tells backbones apart"
+
+
 RULES: list[Rule] = [
+    blind_sampling,
     relative_only,
     layers,
     no_host,
@@ -191,6 +205,9 @@ def test_rule_holds(rule: Rule, sources: dict[Path, ast.Module]) -> None:
         (no_broad_except, "model_core/models.py", "try:\n    pass\nexcept:\n    pass"),
         (no_broad_except, "model_core/models.py", "try:\n    pass\nexcept (OSError, Exception):\n    pass"),
         (no_print, "model_core/pipeline.py", "print('done')"),
+        (blind_sampling, "model_core/sampling/loop.py", "if model.config.family == kind:\n    pass"),
+        (blind_sampling, "model_core/sampling/loop.py", "steps = {'dit': 28}[kind]"),
+        (blind_sampling, "model_core/sampling/loop.py", "isinstance(backbone, UNetBackbone)"),
         (no_globals, "nodes/load.py", "def f():\n    global cache\n    cache = 1"),
     ],
 )

@@ -45,6 +45,7 @@ def desk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Desk:
     monkeypatch.setattr("model_core.commands.animate.load_analyzer", lambda name, **settings: square_analyzer)
+    monkeypatch.setattr("model_core.commands.compare.MediaPipeAnalyzer", lambda: square_analyzer)
     save_model(tiny_model, tmp_path / "tiny.safetensors")
     save_image(square_frames(1)[0], tmp_path / "portrait.png")
     with VideoWriter(tmp_path / "driving.mp4", fps=25) as writer:
@@ -133,6 +134,20 @@ def test_an_older_video_survives_a_failure(desk: Desk, monkeypatch: pytest.Monke
     monkeypatch.setattr("model_core.jobs.run.decode", full_disk)
     assert desk.animate() == 130
     assert desk.output.read_bytes() == b"older" and len(list(desk.output.parent.iterdir())) == 1
+
+
+def test_both_families_are_compared_on_one_clip(desk: Desk, tiny_dit: PortraitModel) -> None:
+    save_model(tiny_dit, desk.folder / "tiny-dit.safetensors")
+    models = [str(desk.folder / f"{name}.safetensors") for name in ("tiny", "tiny-dit")]
+    sheet, output = desk.folder / "both.png", desk.folder / "both.mp4"
+    inputs = ["--reference", desk.words["--reference"], "--driving", desk.words["--driving"], "--device", "cpu"]
+    assert main(["compare", *inputs, "--models", *models, "--output", str(output), "--sheet", str(sheet)]) == 0
+    made = read_video(output)
+    assert made.shape == (7, 32, 64, 3) and sheet.is_file()
+    alone = desk.folder / "alone.mp4"
+    assert desk.animate(model=models[1], output=str(alone)) == 0
+    difference = np.abs(read_video(alone).astype(int) - made[:, :, 32:])
+    assert difference.mean() < 12, "the right half is what animate makes by that model"
 
 
 def test_models_lists_what_is_found(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def test_a_config_that_cannot_be_read_names_the_file(saved: Path, config: dict[s
 
 
 def test_unknown_families_and_backbone_settings_are_named(tiny_config: ModelConfig) -> None:
-    with pytest.raises(CheckpointError, match="family 'dit'"):
-        build_model(dataclasses.replace(tiny_config, family="dit"))
+    with pytest.raises(CheckpointError, match="family 'rwkv'"):
+        build_model(dataclasses.replace(tiny_config, family="rwkv"))
     with pytest.raises(CheckpointError, match="colour_of_hair"):
         build_model(dataclasses.replace(tiny_config, backbone={**tiny_config.backbone, "colour_of_hair": 1}))

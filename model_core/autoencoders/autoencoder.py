@@ -40,28 +40,30 @@ class KLAutoencoder(nn.Module):
 
     Args:
         vae: diffusers' AutoencoderKL.
-        scaling_factor: 0.18215 for SD1.5.
+        scaling_factor: 0.18215 for SD1.5, 1.5305 for SD3.
+        shift_factor: 0 for SD1.5, 0.0609 for SD3.
         batch: images decoded at a time, which bounds the memory of a long clip.
     """
 
-    def __init__(self, vae: AutoencoderKL, scaling_factor: float, *, batch: int = 4) -> None:
+    def __init__(self, vae: AutoencoderKL, scaling_factor: float, *, shift_factor: float = 0.0, batch: int = 4) -> None:
         super().__init__()
         self.vae = vae
         self.scaling_factor = scaling_factor
+        self.shift_factor = shift_factor
         self.batch = batch
 
     def encode(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] to (N, 4, h, w): the mean of the posterior, without sampling."""
+        """(N, 3, H, W) in [-1, 1] to (N, C, h, w): the mean of the posterior, without sampling."""
         mean = self.vae.encode(images.to(self.vae.dtype)).latent_dist.mean
-        return (mean * self.scaling_factor).to(images.dtype)
+        return ((mean - self.shift_factor) * self.scaling_factor).to(images.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(N, 4, h, w) to (N, 3, H, W) in [-1, 1]."""
+        """(N, C, h, w) to (N, 3, H, W) in [-1, 1]."""
         stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
         images = latents.new_empty(latents.shape[0], 3, *(side * stride for side in latents.shape[-2:]))
         for start in range(0, latents.shape[0], self.batch):
             part = slice(start, start + self.batch)
-            scaled = latents[part].to(self.vae.dtype) / self.scaling_factor
+            scaled = latents[part].to(self.vae.dtype) / self.scaling_factor + self.shift_factor
             images[part] = self.vae.decode(scaled).sample.clamp(-1, 1).to(images.dtype)
         return images
 
@@ -70,4 +72,4 @@ def build_autoencoder(config: AutoencoderConfig) -> FoldAutoencoder | KLAutoenco
     """The autoencoder that a config describes, with fresh weights where it has any."""
     if config.kind == "fold":
         return FoldAutoencoder(config.stride, config.scaling_factor)
-    return KLAutoencoder(AutoencoderKL(**config.kl), config.scaling_factor)
+    return KLAutoencoder(AutoencoderKL(**config.kl), config.scaling_factor, shift_factor=config.shift_factor)

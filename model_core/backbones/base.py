@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..types import Branch, HistoryFrames, LatentSpec, MotionSignal, PredictionType, ReferenceInputs
+from .warp import Moved, ReferenceWarp
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,94 @@ class Backbone(Protocol[ConditioningT]):
             per branch, (1, F, C, h, w) in the model's own ``prediction_type``.
         """
         ...
+
+
+class PortraitBackbone(nn.Module, ABC):
+    """A backbone as models and training hold it: the contract above, for batches of clips, and what is trained when.
+
+    A family narrows the types of its own reference and conditioning.
+
+    Attributes:
+        denoiser: the network that runs at every step.
+        reference_warp: what moves the reference, or None (backbones/warp).
+        not_float8: parts of the names of layers in ``large_modules`` that stay as they are where weights are stored
+            in float8: those where coarse numbers show first, and those whose weights are used outside of their own
+            forward. A small share of the weights.
+    """
+
+    denoiser: nn.Module
+    reference_warp: ReferenceWarp | None
+    not_float8: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def latent_spec(self) -> LatentSpec: ...
+
+    @property
+    @abstractmethod
+    def prediction_type(self) -> PredictionType: ...
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Of the arithmetic; weights may be stored in float8."""
+
+    @property
+    @abstractmethod
+    def large_modules(self) -> list[nn.Module]:
+        """What holds nearly all of the weights, and may be stored in float8."""
+
+    @property
+    @abstractmethod
+    def warp_modules(self) -> list[nn.Module]:
+        """What moves the reference; trained first (stage 0)."""
+
+    @property
+    @abstractmethod
+    def temporal_modules(self) -> list[nn.Module]:
+        """What lets frames see each other; trained last, on clips (stage 2)."""
+
+    @abstractmethod
+    def use_attention(self, kind: str) -> None:
+        """Choose how spatial attention is computed."""
+
+    @abstractmethod
+    def encode_reference(self, inputs: ReferenceInputs) -> Any:
+        """See ``Backbone``."""
+
+    @abstractmethod
+    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
+        """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
+
+    @abstractmethod
+    def prepare(self, inputs: AnimationInputs) -> Any:
+        """See ``Backbone``."""
+
+    @abstractmethod
+    def condition(
+        self,
+        reference: Any,
+        motion: Tensor,
+        *,
+        history_latents: Tensor | None = None,
+        history_motion: Tensor | None = None,
+    ) -> Any:
+        """``prepare`` for a batch of clips, as training needs it.
+
+        Args:
+            motion: (B, F, 3, H, W) in [0, 1].
+            history_latents: (B, N, C, h, w).
+            history_motion: (B, N, 3, H, W).
+        """
+
+    def predict(
+        self, latents: Tensor, timestep: Tensor, conditioning: Any, branches: Sequence[Branch]
+    ) -> dict[Branch, Tensor]:
+        """See ``Backbone``; also takes batches of clips, with ``timestep`` of shape () or (B,)."""
+        return {branch: self.predict_branch(latents, timestep, conditioning, branch) for branch in branches}
+
+    @abstractmethod
+    def predict_branch(
+        self, latents: Tensor, timestep: Tensor, conditioning: Any, branch: Branch, *, temporal: bool = True
+    ) -> Tensor:
+        """One branch: (B, F, C, h, w) to (B, F, C, h, w); ``temporal`` False leaves out what is (training stage 1)."""

@@ -10,10 +10,13 @@ from typing import Any
 import torch
 import yaml
 
-from ..errors import InputError
-from ..models import available_models, load_files, save_model
+from ..backbones.dit.config import DiTConfig
+from ..backbones.dit.denoiser import parameter_counts
+from ..errors import CheckpointError, InputError
+from ..models import available_models, load_files, read_config, save_model
 from ..weights.detect import Recognised, describe_facts
 from ..weights.plan import Survey, explain, survey
+from ..weights.sd3 import sd3_config
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -34,6 +37,7 @@ def _inspect(args: argparse.Namespace) -> None:
     found = survey(_paths(args.files), overrides=overrides_from(args.set), preset=args.preset)
     for file in found.files:
         _print_file(file)
+    _print_base(found.files)
     _print_together(found)
 
 
@@ -42,7 +46,11 @@ def _print_file(file: Recognised) -> None:
     kind = str(file.dtype).removeprefix("torch.")
     print(f"{header.path}: {len(header.shapes)} tensors, {header.parameters / 1e6:.2f} M parameters, {kind}")
     if file.ours:
+        config = read_config(header.path)
         print("  a model of this project: complete by itself; `animate --model` takes it")
+        print(f"  family {config.family}, motion signal {config.motion_kind}, size {config.size[1]}x{config.size[0]}")
+        if config.family == "dit":
+            _print_counts(DiTConfig(**config.backbone))
         return
     if file.refusal:
         print(f"  {file.refusal}")
@@ -53,6 +61,24 @@ def _print_file(file: Recognised) -> None:
         print(f"  not needed: {reason}")
     if file.unknown:
         print(f"  keys that the format does not know ({len(file.unknown)}): {', '.join(file.unknown[:8])}")
+
+
+def _print_base(files: Sequence[Recognised]) -> None:
+    """What the files of a base model would grow into."""
+    try:
+        config = sd3_config([file.header for file in files if file.refusal])
+    except CheckpointError as error:
+        print(f"\n{error}")
+        return
+    if config is not None:
+        print("\nas the base of the DiT family:")
+        _print_counts(config)
+
+
+def _print_counts(config: DiTConfig) -> None:
+    base, new = parameter_counts(config)
+    layers = f"{len(config.video_attention_after)} layers of {config.video_attention} video attention"
+    print(f"  base transformer {base / 1e6:.2f} M parameters; new {new / 1e6:.2f} M ({new / base:.1%}): {layers}")
 
 
 def _print_together(found: Survey) -> None:

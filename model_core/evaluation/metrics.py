@@ -111,6 +111,40 @@ def flow_error(generated: Tensor, target: Tensor) -> Tensor:
     return torch.from_numpy(np.abs(difference).sum(axis=-1).mean(axis=(1, 2)).astype(np.float32))
 
 
+def warping_error(generated: Tensor) -> Tensor:
+    """What is left of each frame's difference from the one before it when its motion is undone, (F - 1,) in [0, 2].
+
+    Each frame is warped back along the optical flow between the two and compared with the earlier one; 0 is best.
+    It needs no truth: flicker and pops stay, motion does not.
+    """
+    if len(generated) < 2:
+        return torch.zeros(0)
+    flow = torch.from_numpy(_flow(generated))
+    height, width = generated.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    place = torch.stack([x, y], dim=-1) + flow
+    grid = (place * 2 + 1) / torch.tensor([width, height]) - 1
+    back = torch.nn.functional.grid_sample(generated[1:].float(), grid, padding_mode="border", align_corners=False)
+    return (back - generated[:-1].float()).abs().flatten(1).mean(dim=1)
+
+
+def landmark_jitter(
+    generated: np.ndarray, truth: np.ndarray, *, indices: Sequence[int] | None = None, found: np.ndarray | None = None
+) -> Tensor:
+    """How far the landmarks' second difference over time is from the truth's, in its eye distances, (F - 2,).
+
+    Arguments as of ``landmark_error``; NaN where a frame or a neighbour shows no face.
+    """
+    left, right = OUTER_EYE_CORNERS
+    unit = np.linalg.norm(truth[:, left, :2] - truth[:, right, :2], axis=-1)[1:-1]
+    chosen = slice(None) if indices is None else list(indices)
+    error = np.diff(generated[:, chosen, :2] - truth[:, chosen, :2], n=2, axis=0)
+    jitter = np.linalg.norm(error, axis=-1).mean(axis=-1) / unit
+    if found is not None:
+        jitter[~(found[:-2] & found[1:-1] & found[2:])] = np.nan
+    return torch.from_numpy(jitter.astype(np.float32))
+
+
 def colour_drift(generated: Tensor, target: Tensor) -> Tensor:
     """Distance of the mean colours, (F,) in [0, 2 * sqrt(3)]; a curve that rises means drifting colours.
 

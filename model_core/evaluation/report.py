@@ -38,7 +38,7 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Curves:
-    """The metrics of one clip over time, see ``metrics``; (F,) or (F - 1,) each, None where not measured."""
+    """The metrics of one clip over time, see ``metrics``; (F,) to (F - 2,) each, None where not measured."""
 
     psnr: Tensor
     ssim: Tensor
@@ -46,7 +46,9 @@ class Curves:
     flow_error: Tensor
     temporal_error: Tensor
     colour_drift: Tensor
+    warping_error: Tensor
     landmark_error: Tensor | None = None
+    landmark_jitter: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Score:
         method: what made the frames.
         frames: how many were compared.
         found: part of the frames in [0, 1] in which a face was found; landmark_error is over these only.
+        seam_error: the warping error from the last frame of one chunk to the first of the next.
+        seam_jitter: the landmark jitter at these two frames.
     """
 
     method: str
@@ -69,15 +73,19 @@ class Score:
     flow_error: float
     temporal_error: float
     colour_drift: float
+    warping_error: float
+    landmark_jitter: float
+    seam_error: float = math.nan
+    seam_jitter: float = math.nan
 
 
 def measure(generated: Tensor, target: Tensor, *, landmarks: Landmarks | None = None) -> Curves:
     """Every metric of one clip: (F, 3, H, W) in [-1, 1] against its ground truth of the same shape."""
-    error = None
+    error, jitter = None, None
     if landmarks is not None:
-        error = metrics.landmark_error(
-            landmarks.generated, landmarks.truth, indices=landmarks.indices, found=landmarks.found
-        )
+        made, truth, found = landmarks.generated, landmarks.truth, landmarks.found
+        error = metrics.landmark_error(made, truth, indices=landmarks.indices, found=found)
+        jitter = metrics.landmark_jitter(made, truth, indices=landmarks.indices, found=found)
     return Curves(
         psnr=metrics.psnr(generated, target),
         ssim=metrics.ssim(generated, target),
@@ -85,12 +93,18 @@ def measure(generated: Tensor, target: Tensor, *, landmarks: Landmarks | None = 
         flow_error=metrics.flow_error(generated, target),
         temporal_error=metrics.temporal_error(generated, target),
         colour_drift=metrics.colour_drift(generated, target),
+        warping_error=metrics.warping_error(generated),
         landmark_error=error,
+        landmark_jitter=jitter,
     )
 
 
-def summarise(method: str, clips: Sequence[Curves]) -> Score:
-    """The means over all frames of the clips, so that longer clips count for more."""
+def summarise(method: str, clips: Sequence[Curves], *, seams: Sequence[int] = ()) -> Score:
+    """The means over all frames of the clips, so that longer clips count for more.
+
+    Args:
+        seams: the first frames of the second and later chunks.
+    """
     if not clips:
         raise InputError(f"evaluation of {method}: no clips; give at least one")
 
@@ -98,12 +112,19 @@ def summarise(method: str, clips: Sequence[Curves]) -> Score:
         parts = [curve.numpy() for clip in clips if (curve := getattr(clip, name)) is not None]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
+    def at_seams(name: str, frames: Sequence[int]) -> float:
+        curves = [curve.numpy() for clip in clips if (curve := getattr(clip, name)) is not None]
+        chosen = [curve[[f for f in frames if 0 <= f < len(curve)]] for curve in curves]
+        return _mean(np.concatenate(chosen)) if chosen else math.nan
+
     names = {field.name for field in dataclasses.fields(Curves)}
     errors = pooled("landmark_error")
     return Score(
         method=method,
         frames=len(pooled("psnr")),
         found=float(np.isfinite(errors).mean()) if errors.size else math.nan,
+        seam_error=at_seams("warping_error", [seam - 1 for seam in seams]),
+        seam_jitter=at_seams("landmark_jitter", [frame for seam in seams for frame in (seam - 2, seam - 1)]),
         **{name: _mean(pooled(name)) for name in names},
     )
 

@@ -7,6 +7,8 @@ between the eyes, so that the picture does not depend on the resolution.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 import torch
@@ -71,6 +73,7 @@ def region_mask(
     grow: float = 0.12,
     feather: float = 0.04,
     brows: bool = False,
+    regions: Collection[Component] = REGIONS,
 ) -> np.ndarray:
     """Where eyes, nose and mouth are.
 
@@ -80,12 +83,13 @@ def region_mask(
         grow: how far a region reaches beyond its outline, as a share of the distance between the eyes.
         feather: width (standard deviation) of the soft edge, in the same unit; 0 for a hard edge.
         brows: whether the brows show too; the paper masks them.
+        regions: what shows; to leave some of ``REGIONS`` out.
     Returns:
         (H, W) float32 in [0, 1]. An eye that a profile turns out of sight is left out.
     """
     points = place_landmarks(landmarks, source_size=source_size, size=size)
     mask: np.ndarray = np.zeros(size, dtype=np.uint8)
-    for component in REGIONS + (BROWS if brows else ()):
+    for component in (*regions, *(BROWS if brows else ())):
         if component in OTHER_SIDE and not visible_side(points, component):
             continue
         ring = OUTER_MOUTH if component is Component.INNER_MOUTH else RINGS[component]

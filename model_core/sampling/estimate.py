@@ -88,7 +88,7 @@ def activation_memory(config: ModelConfig, spec: LatentSpec, *, frames: int, ite
         spec: of the model's latents.
         itemsize: bytes of one number in the model's type.
     """
-    return frames * _positions(config, spec) * _width(config, spec) * itemsize * _LIVE_TENSORS
+    return frames * _positions(config, spec) * max(spec.channels, spec.width) * itemsize * _LIVE_TENSORS
 
 
 def estimate_memory(
@@ -101,14 +101,14 @@ def estimate_memory(
     """
     positions = _positions(config, spec)
     latents = plan.chunk_frames * positions * spec.channels * _FLOAT32 * _CLIP_LATENTS
-    signal = plan.chunk_frames * itemsize * (3 * config.size[0] * config.size[1] + positions * _width(config, spec))
+    signal = (
+        plan.chunk_frames
+        * itemsize
+        * (3 * config.size[0] * config.size[1] + positions * max(spec.channels, spec.width))
+    )
     activations = activation_memory(config, spec, frames=plan.frames_at_once, itemsize=itemsize)
     return MemoryEstimate(weights, activations, latents + signal)
 
 
 def _positions(config: ModelConfig, spec: LatentSpec) -> int:
     return (config.size[0] // spec.stride) * (config.size[1] // spec.stride)
-
-
-def _width(config: ModelConfig, spec: LatentSpec) -> int:
-    return max(spec.channels, config.backbone.get("block_out_channels", [320])[0])

@@ -157,6 +157,22 @@ def advance(
     return scheduler.step(prediction, timestep, latents, **extra).prev_sample
 
 
+def training_scheduler(config: ScheduleConfig) -> SchedulerMixin:
+    """The schedule as training needs it: any sampler of the same noise."""
+    return make_scheduler(config, "euler" if config.prediction_type == "flow" else "ddim")
+
+
+def timesteps_at(scheduler: SchedulerMixin, share: Tensor) -> Tensor:
+    """Timesteps by their share of the whole way from clean to noise, in [0, 1].
+
+    Whole numbers for diffusion, whose schedule is a table; any number for flow matching.
+    """
+    total = scheduler.config.num_train_timesteps
+    if _prediction_type(scheduler) == "flow":
+        return share * total
+    return (share * total).long().clamp(max=total - 1)
+
+
 def add_noise(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
     """Make latents as noisy as they are at a timestep.
 

@@ -6,6 +6,7 @@ A prepared clip is one ``.npz``:
     foreground         (T, H, W) uint8, 255 on the person
     landmarks          (T, 478, 3) float32, x, y, z in pixels
     driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
+    driving_images     (k, T, H, W, 3) uint8, optional: the frames of the first k of them, for masked frames
     surface            (T, h, w, 3), layers (T, h, w), projections (T, 2, 2, 4), optional, all three: the true optical
                        flow between any two frames, see correspondence.py
 
@@ -27,11 +28,13 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..files import atomic_path
-from ..motion.alignment import face_similarity, face_size
-from ..motion.parsing_map import draw_parsing_map
-from ..motion.random_scaling import GROUPS, random_scaling
+from ..motion.alignment import face_similarity
+from ..motion.random_scaling import random_scaling
+from ..types import MotionKind
 from .config import DataConfig
 from .correspondence import BACKGROUND, true_flow
+from .drawing import detector_jitter, parsing_map, random_colours
+from .masked import masked_sample
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,30 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         reference_foreground  (1, H, W) in [0, 1]
         reference_motion      (3, H, W) in [0, 1]
         frames                (N + F, 3, H, W) in [-1, 1]
-        motion                (N + F, 3, H, W) in [0, 1], randomly scaled
+        motion                (N + F, 3, H, W) in [0, 1]: parsing maps, randomly scaled; or masked frames
         landmarks             (N + F, 478, 2), the true face of the frames, x and y in [-1, 1] of the frame
         reference_landmarks   (478, 2), the same of the reference
         weights               (F, 2, H, W) in [0, 1]: person, and eyes, brows and mouth
         flow                  (F, 2, h, w), the true flow from the frames to the reference, in half frames
         flow_known            (F, 1, h, w), 1 where it is known
+
+    and with masked frames what they show, as each component's share of every place:
+
+        shown                 (N + F, 10, H / 2, W / 2) in [0, 1]
+        reference_shown       (10, H / 2, W / 2) in [0, 1]
     """
 
-    def __init__(self, config: DataConfig, *, seed: int, length: int, consecutive: bool) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        *,
+        seed: int,
+        length: int,
+        consecutive: bool,
+        motion_kind: MotionKind = "parsing_map",
+    ) -> None:
         self.config = config
+        self.motion_kind = motion_kind
         self.seed = seed
         self.length = length
         self.consecutive = consecutive
@@ -102,14 +119,11 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         file = self.clips[rng.integers(len(self.clips))]
         clip = file.load()
         reference, frames = self._choose(rng, len(clip["images"]), file.path)
-        driving = self._driving(rng, clip)
+        if self.motion_kind == "masked_frames":
+            signal = masked_sample(clip, reference, frames, self.config, rng)
+        else:
+            signal = self._maps(clip, reference, frames, rng)
         size = clip["images"].shape[1:3]
-        portrait, drivers = clip["landmarks"][reference], driving[frames]
-        if driving is not clip["landmarks"] and rng.random() < self.config.relative:
-            drivers = face_similarity(driving[reference], portrait, size=size).points(drivers)
-        if rng.random() < self.config.detector_jitter:
-            faces = detector_jitter(np.concatenate([portrait[None], drivers]), rng)
-            portrait, drivers = faces[0], faces[1:]
         images = _to_float(clip["images"][[reference, *frames]])
         if rng.random() < self.config.colour_augment:
             images = random_colours(images, rng)
@@ -117,13 +131,12 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         return {
             "reference": images[0],
             "reference_foreground": torch.from_numpy(clip["foreground"][reference, None]).float() / 255,
-            "reference_motion": parsing_map(portrait, size),
             "frames": images[1:],
-            "motion": torch.stack([parsing_map(marks, size) for marks in self._scale(rng, drivers)]),
             "reference_landmarks": _places(clip["landmarks"][reference], size),
             "landmarks": _places(clip["landmarks"][frames], size),
             "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
             **_flow(clip, reference, frames[history:]),
+            **signal,
         }
 
     def _choose(self, rng: Generator, total: int, path: Path) -> tuple[int, list[int]]:
@@ -135,6 +148,23 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             start = int(rng.integers(total - count + 1))
             return reference, list(range(start, start + count))
         return reference, [int(i) for i in rng.choice(total, size=count, replace=False)]
+
+    def _maps(
+        self, clip: dict[str, np.ndarray], reference: int, frames: list[int], rng: Generator
+    ) -> dict[str, Tensor]:
+        """The parsing maps of a sample."""
+        size = clip["images"].shape[1:3]
+        driving = self._driving(rng, clip)
+        portrait, drivers = clip["landmarks"][reference], driving[frames]
+        if driving is not clip["landmarks"] and rng.random() < self.config.relative:
+            drivers = face_similarity(driving[reference], portrait, size=size).points(drivers)
+        if rng.random() < self.config.detector_jitter:
+            faces = detector_jitter(np.concatenate([portrait[None], drivers]), rng)
+            portrait, drivers = faces[0], faces[1:]
+        return {
+            "reference_motion": parsing_map(portrait, size),
+            "motion": torch.stack([parsing_map(marks, size) for marks in self._scale(rng, drivers)]),
+        }
 
     def _driving(self, rng: Generator, clip: dict[str, np.ndarray]) -> np.ndarray:
         others = clip.get("driving_landmarks")
@@ -154,37 +184,10 @@ def _to_float(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
-def parsing_map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """The parsing map of one face, (3, H, W) in [0, 1]."""
-    picture = draw_parsing_map(landmarks, source_size=size, size=size)
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).contiguous().float() / 255
-
-
 def _places(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
     """Landmarks in pixels to x and y in [-1, 1] of the frame."""
     extent = np.array([size[1], size[0]], np.float32)
     return torch.from_numpy(landmarks[..., :2] / extent * 2 - 1).float()
-
-
-def detector_jitter(landmarks: np.ndarray, rng: Generator) -> np.ndarray:
-    """The same landmarks as another detector would place them: every component by its own shift and stretch.
-
-    Detectors disagree about where a brow or a nose ends, but each does so alike in every frame. Keeps a model
-    trained on exact landmarks from leaning on their exact shapes.
-
-    Args:
-        landmarks: (N, 478, 3), portrait and driving frames alike.
-    Returns:
-        a new array of the same shape and dtype.
-    """
-    made = landmarks.copy()
-    extent = face_size(landmarks[0].astype(np.float64))
-    for outline, members in GROUPS:
-        centre = landmarks[:, outline, :2].mean(axis=1, keepdims=True)
-        stretch = rng.normal(1, 0.08, size=2)
-        shift = rng.normal(0, 0.035, size=2) * extent
-        made[:, members, :2] = centre + (landmarks[:, members, :2] - centre) * stretch + shift
-    return made
 
 
 def _flow(clip: dict[str, np.ndarray], reference: int, frames: Sequence[int]) -> dict[str, Tensor]:
@@ -205,16 +208,3 @@ def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:
     drawn = parsing_map(clip["landmarks"][frame], clip["images"].shape[1:3]).amax(0) > 0
     grown = torch.nn.functional.max_pool2d(drawn.float()[None], 5, stride=1, padding=2)[0]
     return torch.stack([person, grown])
-
-
-def random_colours(images: Tensor, rng: Generator) -> Tensor:
-    """One random colour transform for reference and targets alike: permute, tint, bend.
-
-    Keeps a model from remembering which colours faces have. (N, 3, H, W) in [-1, 1], the same out.
-    """
-    images = images[:, torch.from_numpy(rng.permutation(3))]
-    unit = (images + 1) / 2
-    gamma = float(np.exp(rng.normal(0, 0.25)))
-    gain = torch.from_numpy(rng.uniform(0.7, 1.2, size=(1, 3, 1, 1))).float()
-    shift = torch.from_numpy(rng.uniform(-0.1, 0.1, size=(1, 3, 1, 1))).float()
-    return ((unit**gamma * gain + shift).clamp(0, 1)) * 2 - 1

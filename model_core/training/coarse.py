@@ -6,7 +6,7 @@ once for every frame and driver; where points of head and body lie in two frames
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,16 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..backbones.unet.moments import COMPONENTS, component_moments
-from ..backbones.unet.warp import CoarseMotion
+from ..backbones.dit.face_reader import sure_shares
+from ..backbones.warp.moments import COMPONENTS, component_moments, share_moments
+from ..backbones.warp.reference_warp import CoarseMotion
 from ..errors import InputError
 from ..motion.alignment import face_similarity
 from ..motion.random_scaling import COMPONENT_RANGE, FACE_RANGE
-from ..types import Component
-from .clips import ClipFile, parsing_map
+from ..types import Component, MotionKind
+from .clips import ClipFile
 from .correspondence import BODY, HEAD
+from .drawing import parsing_map, shown_areas
 
 _POINTS = 32  # of each layer, per frame
 _BATCH = 512
@@ -54,9 +56,13 @@ class CoarseData:
     projections: Tensor
 
 
-def coarse_data(clips: Sequence[ClipFile], *, seed: int = 0, progress: bool = True) -> CoarseData:
+def coarse_data(
+    clips: Sequence[ClipFile], *, seed: int = 0, motion_kind: MotionKind = "parsing_map", progress: bool = True
+) -> CoarseData:
     """Read the clips that tell their true flow and have drivers; the others are left out.
 
+    Args:
+        motion_kind: whose moments: as read off parsing maps, or as a face reader should read them off masked frames.
     Raises:
         InputError: there is none.
     """
@@ -65,17 +71,30 @@ def coarse_data(clips: Sequence[ClipFile], *, seed: int = 0, progress: bool = Tr
     for file in tqdm(clips, desc="moments", disable=not progress):
         clip = file.load()
         if {"surface", "driving_landmarks"} <= set(clip):
-            rows.append(_read(clip, rng))
+            rows.append(_read(clip, rng, _MOMENTS[motion_kind]))
     if not rows:
         raise InputError("data: no clip tells its true flow, as avatars do; set coarse_steps to 0")
     return CoarseData(*(torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)))
 
 
-def _read(clip: dict[str, np.ndarray], rng: Generator) -> tuple[np.ndarray, ...]:
+def _map_moments(faces: list[np.ndarray], size: tuple[int, int]) -> Tensor:
+    return component_moments(torch.stack([parsing_map(face, size) for face in faces]))
+
+
+def _area_moments(faces: list[np.ndarray], size: tuple[int, int]) -> Tensor:
+    return share_moments(sure_shares(torch.stack([shown_areas(face, size) for face in faces])))
+
+
+_MOMENTS = {"parsing_map": _map_moments, "masked_frames": _area_moments}
+
+
+def _read(
+    clip: dict[str, np.ndarray], rng: Generator, moments_of: Callable[[list[np.ndarray], tuple[int, int]], Tensor]
+) -> tuple[np.ndarray, ...]:
     size = clip["images"].shape[1:3]
     drivers = np.concatenate([clip["landmarks"][None], clip["driving_landmarks"]])
-    maps = torch.stack([parsing_map(face, size) for driver in drivers for face in driver])
-    moments = component_moments(maps).unflatten(0, drivers.shape[:2]).numpy()
+    moments = moments_of([face for driver in drivers for face in driver], size)
+    moments = moments.unflatten(0, drivers.shape[:2]).numpy()
     own = clip["landmarks"]
     similarities = np.array([[_similarity(d, p, size) for d, p in zip(driver, own, strict=True)] for driver in drivers])
     frames = range(len(own))
@@ -130,8 +149,10 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.G
     return torch.empty(shape).uniform_(low, high, generator=generator)
 
 
-def coarse_batch(data: CoarseData, generator: torch.Generator, *, relative: float) -> tuple[Tensor, ...]:
-    """Random pairs of frames.
+def coarse_batch(
+    data: CoarseData, generator: torch.Generator, *, relative: float, scaling: bool = True
+) -> tuple[Tensor, ...]:
+    """Random pairs of frames, with the driver's random scaling unless ``scaling`` is False.
 
     Returns:
         moments of reference and driver, (B, 10, 6) each; places in the target and in the reference, (B, 2, P, 2) each,
@@ -149,27 +170,36 @@ def coarse_batch(data: CoarseData, generator: torch.Generator, *, relative: floa
     identity = torch.tensor([1.0, 0.0, 0.0])
     chosen = torch.lerp(identity, similarity, aligned)
     driving = move_moments(driving, chosen[:, :1], chosen[:, 1:])
-    factors = _uniform((_BATCH, len(_GROUPS)), *COMPONENT_RANGE, generator)
-    driving = scale_moments(driving, factors, _uniform((_BATCH, 1), *FACE_RANGE, generator))
+    if scaling:
+        factors = _uniform((_BATCH, len(_GROUPS)), *COMPONENT_RANGE, generator)
+        driving = scale_moments(driving, factors, _uniform((_BATCH, 1), *FACE_RANGE, generator))
     points = data.points[clip, target]
     shown = (torch.einsum("blij,blpj->blpi", data.projections[clip, t], points) for t in (target, reference))
     return own, driving, *shown
 
 
 def fit_coarse(
-    coarse: CoarseMotion, data: CoarseData, *, steps: int, seed: int, relative: float, progress: bool = True
+    coarse: CoarseMotion,
+    data: CoarseData,
+    *,
+    steps: int,
+    seed: int,
+    relative: float,
+    scaling: bool = True,
+    progress: bool = True,
 ) -> float:
     """Train the coarse motion; returns the mean error of its last tenth, in half frames.
 
     Args:
         relative: probability that the driver is brought to the portrait's place and size first.
+        scaling: whether the driver is randomly scaled.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(coarse.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     errors = []
     for _ in tqdm(range(steps), desc="coarse motion", disable=not progress):
-        own, driving, places, wanted = coarse_batch(data, generator, relative=relative)
+        own, driving, places, wanted = coarse_batch(data, generator, relative=relative, scaling=scaling)
         seen = places.isfinite().all(dim=-1)
         found = torch.stack(coarse(own, driving, places.nan_to_num().flatten(1, 2)), dim=1)
         # the head's motion at the head's points, the body's at the body's

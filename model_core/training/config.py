@@ -29,6 +29,8 @@ class DataConfig:
             if by another landmark detector.
         random_scaling: VividPortraits' scaling of the components (0.8-1.2) and the face (0.7-1.3).
         colour_augment: probability of a random colour transform of the whole clip.
+        driver_colours: masked frames only: probability that the driver's pixels have colours of their own.
+        mask_faults: masked frames only: probability of each fault of a mask (mask_faults.py).
         limit: use the first so many clips only; 0 uses all.
     """
 
@@ -40,6 +42,8 @@ class DataConfig:
     detector_jitter: float = 0.3
     random_scaling: bool = True
     colour_augment: float = 0.7
+    driver_colours: float = 0.5
+    mask_faults: float = 0.15
     limit: int = 0
 
 
@@ -76,6 +80,9 @@ class ConditionConfig:
             Video-Driven Portraits); afterwards history is given in half of the steps.
         high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
+        clean_loss: the error is that of the clean latents a prediction stands for, not of the prediction itself;
+            for networks that predict clean latents and only tell them as velocity.
+        reading_weight: of the face reader's error, for models that have one.
         own_estimate: probability of a step whose noisy latents are made from the model's own estimate out of pure
             noise instead of the truth, so that it learns to correct itself between sampling steps.
         flow_weight: of the reference warp's error at the landmarks and, where it is known, of its whole flow, for
@@ -90,6 +97,8 @@ class ConditionConfig:
     component_weight: float = 4.0
     flow_weight: float = 3.0
     own_estimate: float = 0.0
+    clean_loss: bool = False
+    reading_weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +110,12 @@ class TrainConfig:
             0 comes before them: the reference warp alone, for models that have one, quick as no denoiser runs.
         output: folder of checkpoints, logs and sample sheets.
         init_from: a model file to start from, e.g. stage 1's export.
+        base_from: a diffusers folder or file of Stable Diffusion 3 or 3.5, whose transformer (and autoencoder, where
+            the model has one) a DiT starts from.
+        warp_from: a model file, of any family, whose reference warp's weights are taken over.
         coarse_steps: stage 0 only: steps of the warp's coarse motion alone, on moments, before the first step.
+        freeze_warp: stage 1 leaves the reference warp, and the face reader before it, as stage 0 left them.
+        reading_steps: stage 0 only, of models with a face reader: steps that train it alone, before the rest.
         save_every, log_every, sheet_every: in steps.
         compile: torch.compile the training step.
     """
@@ -114,7 +128,11 @@ class TrainConfig:
     output: str = "runs/train"
     init_from: str | None = None
     seed: int = 0
+    base_from: str | None = None
+    warp_from: str | None = None
     coarse_steps: int = 0
+    reading_steps: int = 0
+    freeze_warp: bool = False
     save_every: int = 500
     log_every: int = 10
     sheet_every: int = 500

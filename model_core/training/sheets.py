@@ -17,7 +17,6 @@ from .clips import ClipDataset
 from .config import TrainConfig
 
 _ROWS = 4
-_STEPS = 8
 
 
 def _picture(images: Tensor) -> np.ndarray:
@@ -29,7 +28,10 @@ def _picture(images: Tensor) -> np.ndarray:
 @torch.no_grad()
 def write_sheet(model: PortraitModel, config: TrainConfig, path: Path) -> None:
     """Rows of reference, motion, result and target; a fixed set of samples, so that sheets compare."""
-    dataset = ClipDataset(config.data, seed=config.seed + 1, length=_ROWS, consecutive=config.stage == 2)
+    kind, sampling = config.model.motion_kind, config.model.sampling
+    dataset = ClipDataset(
+        config.data, seed=config.seed + 1, length=_ROWS, consecutive=config.stage == 2, motion_kind=kind
+    )
     rows = []
     for index in range(_ROWS):
         item = {key: value.to(model.device) for key, value in dataset[index].items()}
@@ -41,15 +43,15 @@ def write_sheet(model: PortraitModel, config: TrainConfig, path: Path) -> None:
             item["reference_motion"][None],
         )
         encoded = model.backbone.encode_reference(inputs)
-        motion = MotionSignal("parsing_map", item["motion"])
+        motion = MotionSignal(kind, item["motion"])
         conditioning = model.backbone.prepare(AnimationInputs(encoded, motion))
         noise = initial_noise((1, len(motion), *inputs.latents.shape[1:]), seed=index, device=model.device)
         latents = sample(
             model.backbone,
             conditioning,
             noise,
-            scheduler=make_scheduler(model.config.schedule, "ddim"),
-            steps=_STEPS,
+            scheduler=make_scheduler(model.config.schedule, sampling.scheduler),
+            steps=sampling.steps,
             windows=CyclicOverlap(len(motion), 0),
             guidance=SignalFusion(),
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
-from ..backbones.unet import UNetBackbone, UNetConditioning
-from ..backbones.unet.warp import Flow, dense_flow_error, landmark_flow_error
-from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target
+from ..backbones.base import PortraitBackbone
+from ..backbones.dit import DiTBackbone
+from ..backbones.dit.face_reader import Reading, reading_error
+from ..backbones.warp import Moved
+from ..backbones.warp.reference_warp import dense_flow_error, landmark_flow_error
+from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target, timesteps_at
 from ..types import Branch, ReferenceInputs
 from .config import ConditionConfig
 
@@ -25,16 +29,20 @@ class StepPlan:
         history: whether history frames are shown.
         seed: of timesteps and noise.
         own_estimate: whether the noisy latents are made from the model's own estimate.
+        reading_only: whether only the face reader is trained.
     """
 
     branch: Branch
     history: bool
     seed: int
     own_estimate: bool = False
+    reading_only: bool = False
 
 
-def plan_step(config: ConditionConfig, *, seed: int, step: int, steps: int) -> StepPlan:
+def plan_step(config: ConditionConfig, *, seed: int, step: int, steps: int, reading_steps: int = 0) -> StepPlan:
     """Draw branch and history of one step (condition dropout, zeroed-history curriculum)."""
+    if step < reading_steps:
+        return StepPlan(Branch.DRIVING, False, seed, reading_only=True)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     draw, history_draw, own_draw = torch.rand(3, generator=generator).tolist()
     noise_seed = int(torch.randint(2**62, (1,), generator=generator))
@@ -60,7 +68,7 @@ class TrainingStep(nn.Module):
 
     def __init__(
         self,
-        backbone: UNetBackbone,
+        backbone: PortraitBackbone,
         autoencoder: FoldAutoencoder | KLAutoencoder,
         scheduler: SchedulerMixin,
         condition: ConditionConfig,
@@ -85,7 +93,7 @@ class TrainingStep(nn.Module):
             batch: stacked items of ``ClipDataset``.
         """
         if self.stage == 0:
-            return self._warp_loss(batch)
+            return self._warp_loss(batch, plan)
         clean = self._encode(batch["frames"])
         history, target = clean[:, : self.num_history], clean[:, self.num_history :]
         noise, timesteps = self._noise(target, plan)
@@ -101,32 +109,43 @@ class TrainingStep(nn.Module):
         start = self._own_estimate(noise.roll(1, 0), conditioning, plan) if plan.own_estimate else target
         noisy = add_noise(self.scheduler, start, noise, timesteps)
         prediction = self.backbone.predict_branch(noisy, timesteps, conditioning, plan.branch, temporal=self.temporal)
-        wanted = prediction_target(self.scheduler, target, noise, timesteps)
-        error = (prediction.float() - wanted).square()
+        error = self._error(prediction.float(), noisy, target, noise, timesteps)
         loss = (error * self._weights(batch["weights"], error)).mean()
-        if conditioning.flow is None:
-            return loss
-        return loss + self._flow_loss(batch, conditioning.flow)
+        moved = conditioning.moved
+        return loss if moved is None else loss + self._motion_loss(batch, moved)
 
-    def _warp_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Error of the moved portrait itself, and of how it was moved."""
-        warp = self.backbone.reference_warp
-        assert warp is not None
+    def _error(self, prediction: Tensor, noisy: Tensor, target: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        if self.condition.clean_loss:
+            return (clean_from_prediction(self.scheduler, prediction, noisy, timesteps) - target).square()
+        return (prediction - prediction_target(self.scheduler, target, noise, timesteps)).square()
+
+    def _warp_loss(self, batch: dict[str, Tensor], plan: StepPlan) -> Tensor:
+        """Stage 0: the moved reference against the truth where it shall be right, and how it was moved."""
         inputs = self._reference(batch)
-        source = warp.source(inputs, batch["reference_motion"])
-        flow = warp(source, batch["motion"])
-        moved = warp.move(inputs.latents, source, flow)
-        error = (moved.float() - self._encode(batch["frames"])).square()
-        return (error * self._weights(batch["weights"], error)).mean() + self._flow_loss(batch, flow)
+        if plan.reading_only:
+            assert isinstance(self.backbone, DiTBackbone) and inputs.motion is not None
+            return self._reading_loss(batch, self.backbone.read(inputs.motion, batch["motion"]))
+        moved = self.backbone.move_reference(inputs, batch["motion"])
+        error = (moved.latents.float() - self._encode(batch["frames"])).square()
+        return (error * self._weights(batch["weights"], error)).mean() + self._motion_loss(batch, moved)
 
-    def _flow_loss(self, batch: dict[str, Tensor], flow: Flow) -> Tensor:
+    def _motion_loss(self, batch: dict[str, Tensor], moved: Moved) -> Tensor:
+        """Of the flow at the landmarks and where it is known, and of what was read to find it."""
         places = batch["landmarks"][:, self.num_history :]
-        marks = landmark_flow_error(flow, places, batch["reference_landmarks"])
-        return self.condition.flow_weight * (marks + dense_flow_error(flow, batch["flow"], batch["flow_known"]))
+        marks = landmark_flow_error(moved.flow, places, batch["reference_landmarks"])
+        dense = dense_flow_error(moved.flow, batch["flow"], batch["flow_known"])
+        loss = self.condition.flow_weight * (marks + dense)
+        return loss if moved.readings is None else loss + self._reading_loss(batch, moved.readings)
 
-    def _own_estimate(self, noise: Tensor, conditioning: UNetConditioning, plan: StepPlan) -> Tensor:
+    def _reading_loss(self, batch: dict[str, Tensor], readings: tuple[Reading, Reading]) -> Tensor:
+        own, driving = readings
+        shown = batch["shown"][:, self.num_history :].flatten(0, 1)
+        error = reading_error(own, batch["reference_shown"]) + reading_error(driving, shown)
+        return self.condition.reading_weight * error
+
+    def _own_estimate(self, noise: Tensor, conditioning: Any, plan: StepPlan) -> Tensor:
         """What the first sampling step would make of pure noise, without gradients."""
-        last = torch.tensor(self.scheduler.config.num_train_timesteps - 1, device=noise.device)
+        last = timesteps_at(self.scheduler, torch.ones((), device=noise.device))
         with torch.no_grad():
             made = self.backbone.predict_branch(noise, last, conditioning, plan.branch, temporal=self.temporal)
         # some versions of torch would use the weights that autocast has cast without gradients for the step itself
@@ -147,8 +166,7 @@ class TrainingStep(nn.Module):
         generator = torch.Generator().manual_seed(plan.seed)
         noise = torch.randn(target.shape, generator=generator).to(target)
         draw = torch.rand(target.shape[0], generator=generator) ** (1 / self.condition.high_noise)
-        last = self.scheduler.config.num_train_timesteps - 1
-        return noise, (draw * (last + 1)).long().clamp(max=last).to(target.device)
+        return noise, timesteps_at(self.scheduler, draw.to(target.device))
 
     def _weights(self, weights: Tensor, error: Tensor) -> Tensor:
         """(B, F, 2, H, W) to the shape of the error; exact for folded latents, averaged for others."""

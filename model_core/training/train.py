@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from ..autoencoders import KLAutoencoder
+from ..backbones.dit import DiTBackbone
 from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
-from ..sampling.schedule import make_scheduler
+from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
+from ..weights.sd3 import read_sd3
 from .clips import ClipDataset, list_clips
 from .coarse import coarse_data, fit_coarse
 from .config import TrainConfig
@@ -45,7 +48,12 @@ def lr_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
 def _initial_model(config: TrainConfig) -> PortraitModel:
     torch.manual_seed(config.seed)
     if config.init_from is None:
-        return build_model(config.model)
+        model = build_model(config.model)
+        if config.base_from is not None:
+            _take_base(model, config.base_from)
+        if config.warp_from is not None:
+            _take_warp(model, config.warp_from)
+        return model
     model, source = build_model(config.model), load_model(config.init_from)
     # the run's own config decides, so that its switches (ablations) count; only the weights are taken over
     for fresh, trained in ((model.backbone, source.backbone), (model.autoencoder, source.autoencoder)):
@@ -53,19 +61,42 @@ def _initial_model(config: TrainConfig) -> PortraitModel:
     return model
 
 
-def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
-    """Stage 0: the reference warp. 1: everything but the temporal layers. 2: these alone (VividPortraits)."""
+def _take_base(model: PortraitModel, name: str) -> None:
+    """Give a fresh DiT the published model's weights, all of them."""
+    if not isinstance(model.backbone, DiTBackbone):
+        raise InputError(f"base_from {name}: only the dit family starts from Stable Diffusion 3; remove the setting")
+    weights = read_sd3(Path(name))
+    load_strict(model.backbone.denoiser.transformer, weights.transformer, name=name)
+    _log.warning(
+        "%s: holds no embeddings of the null prompt (its text encoders would make them), so they are zeros; where you "
+        "have them, set backbone.denoiser.null_prompt and null_pooled in the model file",
+        name,
+    )
+    if isinstance(model.autoencoder, KLAutoencoder):
+        if weights.autoencoder is None:
+            raise InputError(f"base_from {name}: has no autoencoder; give the whole folder or file of the model")
+        load_strict(model.autoencoder.vae, weights.autoencoder, name=name)
+
+
+def _take_warp(model: PortraitModel, name: str) -> None:
+    """Give a fresh model another one's reference warp."""
+    warp, source = model.backbone.reference_warp, load_model(name).backbone.reference_warp
+    if warp is None or source is None:
+        raise InputError(f"warp_from {name}: both models need a reference warp; set reference_warp")
+    load_strict(warp, source.state_dict(), name=name)
+
+
+def _trainable(model: PortraitModel, stage: int, *, freeze_warp: bool = False) -> list[nn.Parameter]:
+    """Stage 0: the reference warp. 1: everything but what is temporal. 2: this alone (VividPortraits)."""
     backbone = model.backbone
-    temporal, warp = backbone.denoiser.motion, backbone.reference_warp
-    assert temporal is not None
-    if stage == 0 and warp is None:
+    if stage == 0 and not backbone.warp_modules:
         raise InputError("stage: 0 trains the reference warp, and this model has none; set reference_warp")
-    moving = {id(p) for p in temporal.parameters()}
-    warping = set() if warp is None else {id(p) for p in warp.parameters()}
+    moving = {id(p) for module in backbone.temporal_modules for p in module.parameters()}
+    warping = {id(p) for module in backbone.warp_modules for p in module.parameters()}
     chosen = []
     for parameter in backbone.parameters():
         own_stage = 2 if id(parameter) in moving else 0 if id(parameter) in warping else 1
-        wanted = own_stage == stage or (stage, own_stage) == (1, 0)
+        wanted = own_stage == stage or ((stage, own_stage) == (1, 0) and not freeze_warp)
         parameter.requires_grad_(wanted)
         if wanted:
             chosen.append(parameter)
@@ -77,8 +108,15 @@ def _fit_coarse(model: PortraitModel, config: TrainConfig) -> None:
     warp = model.backbone.reference_warp
     if warp is None:
         return
-    data = coarse_data(list_clips(config.data.folder, limit=config.data.limit), seed=config.seed)
-    error = fit_coarse(warp.coarse, data, steps=config.coarse_steps, seed=config.seed, relative=config.data.relative)
+    clips = list_clips(config.data.folder, limit=config.data.limit)
+    error = fit_coarse(
+        warp.coarse,
+        coarse_data(clips, seed=config.seed, motion_kind=config.model.motion_kind),
+        steps=config.coarse_steps,
+        seed=config.seed,
+        relative=config.data.relative,
+        scaling=config.data.random_scaling,
+    )
     _log.info("coarse motion: mean error %.4f half frames", error)
 
 
@@ -135,14 +173,14 @@ class Run:
         self.model = _initial_model(config)
         if config.stage == 0 and config.coarse_steps and not self._states():
             _fit_coarse(self.model, config)
-        parameters = _trainable(self.model, config.stage)
+        parameters = _trainable(self.model, config.stage, freeze_warp=config.freeze_warp)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
         self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)
         self.parameters = parameters
         step_module = TrainingStep(
             self.model.backbone,
             self.model.autoencoder,
-            make_scheduler(config.model.schedule, "ddim"),
+            training_scheduler(config.model.schedule),
             config.condition,
             stage=config.stage,
             num_history=config.data.history if config.stage == 2 else 0,
@@ -196,6 +234,7 @@ class Run:
             seed=config.seed,
             length=config.optim.steps * per_step,
             consecutive=config.stage == 2,
+            motion_kind=config.model.motion_kind,
         )
         rank = self.accelerator.process_index
         indices = [
@@ -210,7 +249,13 @@ class Run:
     def train_step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
         optim = self.config.optim
-        plan = plan_step(self.config.condition, seed=self.config.seed, step=self.step, steps=optim.steps)
+        plan = plan_step(
+            self.config.condition,
+            seed=self.config.seed,
+            step=self.step,
+            steps=optim.steps,
+            reading_steps=self.config.reading_steps if self.config.stage == 0 else 0,
+        )
         factor = lr_factor(self.step, warmup=optim.warmup, steps=optim.steps, final=optim.final)
         for group in self.optimizer.param_groups:
             group["lr"] = optim.lr * factor

@@ -23,6 +23,8 @@ _KINDS = {
     "flow": (ModelType.FLOW, model_sampling.CONST),
 }
 
+_SD3_CHANNELS = 16
+
 
 class HostedNetworks(BaseModel):
     """All networks of a portrait model as the one module that ComfyUI moves (its name shows in ComfyUI's log).
@@ -82,14 +84,14 @@ def _latent_format(model: PortraitModel) -> Any:
     """Channels, and the colours that ComfyUI's quick preview mixes from them."""
     autoencoder, channels = model.config.autoencoder, model.backbone.latent_spec.channels
     if autoencoder.kind == "kl":
-        latents = comfy.latent_formats.SD15()
+        latents = comfy.latent_formats.SD3() if channels == _SD3_CHANNELS else comfy.latent_formats.SD15()
     else:
         latents = comfy.latent_formats.LatentFormat()
         each = channels // 3
         mean = 1.0 / (each * autoencoder.scaling_factor)
         latents.latent_rgb_factors = [[mean if c // each == rgb else 0.0 for rgb in range(3)] for c in range(channels)]
     latents.latent_channels = channels
-    latents.scale_factor = 1.0  # our autoencoders scale by themselves
+    latents.scale_factor, latents.shift_factor = 1.0, 0.0  # our autoencoders scale by themselves
     return latents
 
 

@@ -11,7 +11,7 @@ import torch
 from model_core.cli import main
 from model_core.commands.models import overrides_from
 from model_core.errors import InputError
-from model_core.models import load_model
+from model_core.models import PortraitModel, load_model, save_model
 from model_core.weights.io import write_safetensors
 
 SET = [
@@ -58,6 +58,30 @@ def test_our_own_file_is_complete_by_itself(capsys: pytest.CaptureFixture[str]) 
     bundled = Path(__file__).parents[2] / "model_core" / "assets" / "vivid-avatars.safetensors"
     assert main(["models", "inspect", str(bundled)]) == 0
     assert "a model of this project: complete by itself" in capsys.readouterr().out
+
+
+def test_a_transformer_says_how_much_of_it_is_new(
+    tiny_dit: PortraitModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(tiny_dit, tmp_path / "dit.safetensors")
+    assert main(["models", "inspect", str(tmp_path / "dit.safetensors")]) == 0
+    said = capsys.readouterr().out
+    base = sum(parameter.numel() for parameter in tiny_dit.backbone.denoiser.transformer.parameters())
+    assert "family dit, motion signal masked_frames, size 32x32" in said
+    assert f"base transformer {base / 1e6:.2f} M parameters; new 0.00 M" in said
+    assert "2 layers of full video attention" in said
+
+
+def test_a_base_model_says_what_it_would_grow_into(
+    tiny_dit: PortraitModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sd3.safetensors"
+    write_safetensors(path, tiny_dit.backbone.denoiser.transformer.state_dict())
+    assert main(["models", "inspect", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "what the DiT family is trained from" in said
+    assert "as the base of the DiT family:\n  base transformer 0.0" in said
+    assert "1 layers of full video attention" in said
 
 
 def test_a_broken_file_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.backbones.unet.moments import COMPONENTS, component_moments
+from model_core.backbones.warp.moments import COMPONENTS, component_moments
 from model_core.errors import CheckpointError, DependencyError, FaceNotFoundError
 from model_core.faces import backends, facer_backend
 from model_core.faces.analyze import analyze_frames

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from model_core.errors import CancelledError, FaceNotFoundError, InputError, VideoError
-from model_core.jobs import FaceSettings, run
+from model_core.faces.analyze import analyze_frames
+from model_core.images import to_float, to_uint8
+from model_core.jobs import FaceSettings, Watcher, animate_video, run
 from model_core.jobs.folder import JobFolder
-from model_core.pipeline import sample_chunks
+from model_core.pipeline import encode_reference, prepare_motion, sample_chunks
 from model_core.video.mark import KEY, VALUE
 from model_core.video.read import open_video, read_shots, read_video
 
@@ -77,6 +79,31 @@ def test_a_stopped_job_goes_on_and_gives_the_same_bits(job, do, monkeypatch, squ
     assert len(seen) == 1, "only the portrait is looked at again"
     assert job.output.read_bytes() == undisturbed
     assert [path.name for path in job.output.parent.iterdir()] == ["made.mp4"]
+
+
+def test_driving_frames_themselves_drive_a_job_and_its_history(job, tiny_dit, square_analyzer):
+    job = dataclasses.replace(job, sampling=dataclasses.replace(job.sampling, scheduler="euler"))
+    shown = []
+
+    def planned(chunks, finished, motion):
+        shown.append(motion.take(range(20)).frames)
+
+    def do(**watched):
+        return animate_video(job, model=tiny_dit, analyzer=square_analyzer, watcher=Watcher(**watched))
+
+    do(planned=planned)
+    undisturbed = job.output.read_bytes()
+    driving = torch.cat([to_float(frame) for frame in read_video(job.driving)])
+    track, own = (analyze_frames(to_uint8(part), square_analyzer, name="") for part in (driving, job.image))
+    reference = encode_reference(tiny_dit, job.image, track=own)
+    expected = prepare_motion(tiny_dit, track, reference=reference.track, frames=driving)
+    torch.testing.assert_close(shown[0], expected.frames, atol=1e-6, rtol=0)
+    assert shown[0].amax(dim=(1, 2, 3)).min() > 0.1
+    job.output.unlink()
+    with pytest.raises(CancelledError):
+        do(observer=stop_after(2))
+    assert do().resumed == 10
+    assert job.output.read_bytes() == undisturbed
 
 
 def test_a_changed_setting_starts_anew_and_says_so_but_keeps_the_faces(job, do, monkeypatch, square_analyzer):

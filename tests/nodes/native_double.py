@@ -129,7 +129,7 @@ def cfg_function(
 def modules() -> dict[str, Any]:
     """By the names that the pack imports."""
     return {
-        "comfy.latent_formats": SimpleNamespace(LatentFormat=LatentFormat, SD15=SD15),
+        "comfy.latent_formats": SimpleNamespace(LatentFormat=LatentFormat, SD15=SD15, SD3=SD15),
         "comfy.model_base": SimpleNamespace(BaseModel=BaseModel, ModelType=ModelType),
         "comfy.model_sampling": SimpleNamespace(
             EPS=EPS,

@@ -64,6 +64,7 @@ def test_there_are_workflows():
     assert NAMES == [
         f"{name}.json"
         for name in (
+            "driven_portrait",
             "extract_masks",
             "full_size",
             "long_video",
@@ -71,6 +72,7 @@ def test_there_are_workflows():
             "paste_back",
             "portrait_animation",
             "signal_fusion",
+            "two_models",
         )
     ]
     assert sorted(path.name for path in (WORKFLOWS / "api").glob("*.json")) == NAMES

@@ -91,8 +91,8 @@ def test_a_plan_speaks_of_windows_and_chunks():
 
 
 def test_memory_follows_frames_type_and_weights():
-    config = ModelConfig(name="big", size=(512, 512), backbone={"block_out_channels": [320, 640]})
-    spec = LatentSpec(channels=4, stride=8)
+    config = ModelConfig(name="big", size=(512, 512))
+    spec = LatentSpec(channels=4, stride=8, width=320)
     one = activation_memory(config, spec, frames=1, itemsize=2)
     assert activation_memory(config, spec, frames=16, itemsize=2) == 16 * one
     assert activation_memory(config, spec, frames=1, itemsize=4) == 2 * one

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.backbones.unet.moments import component_moments
-from model_core.backbones.unet.warp import CoarseMotion
+from model_core.backbones.warp.moments import component_moments
+from model_core.backbones.warp.reference_warp import CoarseMotion
 from model_core.errors import InputError
 from model_core.motion.random_scaling import GROUPS, scale_components
 from model_core.training.avatars import make_clip, write_identity
-from model_core.training.clips import list_clips, parsing_map
+from model_core.training.clips import list_clips
 from model_core.training.coarse import coarse_batch, coarse_data, fit_coarse, move_moments, scale_moments
+from model_core.training.drawing import parsing_map
 
 SIZE = (128, 128)
 

@@ -19,8 +19,9 @@ from accelerate.state import AcceleratorState
 from model_core.errors import CheckpointError, InputError, PortraitError
 from model_core.models import PortraitModel, load_model, save_model
 from model_core.motion.random_scaling import GROUPS
-from model_core.training.clips import ClipDataset, detector_jitter
+from model_core.training.clips import ClipDataset
 from model_core.training.config import ConditionConfig, DataConfig, TrainConfig, load_train_config
+from model_core.training.drawing import detector_jitter
 from model_core.training.step import plan_step
 from model_core.training.train import Log, Run, lr_factor, train
 from model_core.types import Branch

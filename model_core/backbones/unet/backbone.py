@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
-from ..base import AnimationInputs
+from ..base import AnimationInputs, PortraitBackbone
+from ..warp import Moved, ReferenceWarp, WarpSource
 from .attention import ATTENTIONS, Attend, sdpa
 from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
 from .image_prompt import ImagePrompt
 from .networks import Denoiser, ReferenceNet, Seen
-from .warp import ReferenceWarp
 
 _TOGETHER = 2**15  # positions of a window's frames up to which branches share a batch: 8 frames of 512 x 512
 
@@ -29,12 +29,22 @@ def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
     )
 
 
-class UNetBackbone(nn.Module):
+def _reference_warp(config: UNetConfig) -> ReferenceWarp:
+    return ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride)
+
+
+class UNetBackbone(PortraitBackbone):
     """Denoiser, ReferenceNet, PoseGuider and image encoder of VividPortraits.
 
     The four branches of signal fusion, for this family: UNCONDITIONAL sees neither reference nor motion,
     REFERENCE the portrait alone, DRIVING also the motion signal, FULL also the history frames.
     """
+
+    denoiser: Denoiser
+    not_float8 = (
+        *("norm", "embedding", "conv_in", "conv_out", "time_emb_proj", "_projection"),
+        *("proj_in", "proj_out", "upsamplers"),
+    )
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -44,13 +54,13 @@ class UNetBackbone(nn.Module):
         self.pose_guider = _pose_guider(config)
         self.pose_guider_2 = _pose_guider(config) if config.pose_guiders == 2 else None
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
-        self.reference_warp = ReferenceWarp(config) if config.reference_warp else None
+        self.reference_warp = _reference_warp(config) if config.reference_warp else None
         self.image_prompt = ImagePrompt(config)
         self.attend: Attend = sdpa
 
     @property
     def latent_spec(self) -> LatentSpec:
-        return LatentSpec(self.config.latent_channels, self.config.latent_stride)
+        return LatentSpec(self.config.latent_channels, self.config.latent_stride, self.config.block_out_channels[0])
 
     @property
     def prediction_type(self) -> PredictionType:
@@ -88,6 +98,31 @@ class UNetBackbone(nn.Module):
             return self._seen(torch.zeros_like(latents), nothing, nothing)
         return Seen(self.denoiser.project_prompt(nothing), attend=self.attend)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.denoiser.unet.conv_in.weight.dtype
+
+    @property
+    def large_modules(self) -> list[nn.Module]:
+        return [self.denoiser, self.reference_net, self.image_prompt]
+
+    @property
+    def warp_modules(self) -> list[nn.Module]:
+        return [] if self.reference_warp is None else [self.reference_warp]
+
+    @property
+    def temporal_modules(self) -> list[nn.Module]:
+        return [] if self.denoiser.motion is None else [self.denoiser.motion]
+
+    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
+        assert self.reference_warp is not None and inputs.motion is not None
+        return self._move(inputs.latents, self.reference_warp.source(inputs, inputs.motion), motion)
+
+    def _move(self, latents: Tensor, source: WarpSource, motion: Tensor) -> Moved:
+        assert self.reference_warp is not None
+        flow = self.reference_warp(source, motion)
+        return Moved(self.reference_warp.move(latents, source, flow), flow)
+
     def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
         """Encode the motion signal of one clip or chunk."""
         history = inputs.history
@@ -113,12 +148,11 @@ class UNetBackbone(nn.Module):
             history_latents: (B, N, C, h, w).
             history_motion: (B, N, 3, H, W).
         """
-        warped, flow = None, None
-        if self.reference_warp is not None and reference.warp_source is not None:
-            flow = self.reference_warp(reference.warp_source, motion)
-            warped = self.reference_warp.move(reference.latents, reference.warp_source, flow)
+        moved = None
+        if reference.warp_source is not None:
+            moved = self._move(reference.latents, reference.warp_source, motion)
         history_pose = None if history_motion is None else self._pose(history_motion)
-        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, warped, flow)
+        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, moved)
 
     def _pose(self, motion: Tensor) -> Tensor:
         """(B, F, 3 * guiders, H, W) to (B, F, C0, h, w)."""
@@ -208,8 +242,8 @@ class UNetBackbone(nn.Module):
             return None
         if branch is Branch.UNCONDITIONAL:
             return torch.zeros_like(latents)
-        if conditioning.warped is not None and branch is not Branch.REFERENCE:
-            return conditioning.warped
+        if conditioning.moved is not None and branch is not Branch.REFERENCE:
+            return conditioning.moved.latents
         return conditioning.reference.latents[:, None].expand_as(latents)
 
     def _with_history(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..warp import Moved, WarpSource
 from .networks import Seen
-from .warp import Flow, WarpSource
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,14 @@ class UNetConditioning:
         pose: (B, F, C0, h, w), the PoseGuider's output of every frame.
         history_latents: (B, N, C, h, w) clean, or None.
         history_pose: (B, N, C0, h, w), or None.
-        warped: (B, F, C, h, w), the reference moved to every frame, or None.
-        flow: how it was moved, or None.
+        moved: the reference moved to every frame, or None.
     """
 
     reference: Reference
     pose: Tensor
     history_latents: Tensor | None = None
     history_pose: Tensor | None = None
-    warped: Tensor | None = None
-    flow: Flow | None = None
+    moved: Moved | None = None
 
     @property
     def num_history(self) -> int:
@@ -54,9 +52,8 @@ class UNetConditioning:
 
     def take(self, frames: Sequence[int]) -> UNetConditioning:
         """The frames of one window; history stays only with a window that begins at frame 0."""
-        part = replace(
-            self, pose=_pick(self.pose, frames), warped=None if self.warped is None else _pick(self.warped, frames)
-        )
+        moved = None if self.moved is None else replace(self.moved, latents=_pick(self.moved.latents, frames))
+        part = replace(self, pose=_pick(self.pose, frames), moved=moved)
         return part if frames[0] == 0 else replace(part, history_latents=None, history_pose=None)
 
 

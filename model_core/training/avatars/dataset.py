@@ -8,8 +8,8 @@ import numpy as np
 
 from ..clips import write_clip
 from .geometry import landmarks
-from .identity import sample_identity
-from .motion import sample_clip
+from .identity import Identity, sample_identity
+from .motion import Motion, sample_clip
 from .render import SUPERSAMPLING, render
 from .texture import make_textures
 
@@ -17,9 +17,11 @@ HELD_OUT_SEED = 10_000_000
 """Seeds from here on are never trained on."""
 
 
-def make_clip(seed: int, *, frames: int, drivers: int = 3, size: int = 128) -> dict[str, np.ndarray]:
+def make_clip(seed: int, *, frames: int, drivers: int = 3, pictured: int = 0, size: int = 128) -> dict[str, np.ndarray]:
     """One identity's clip, with ``drivers`` other identities performing the same motion.
 
+    Args:
+        pictured: of how many of the drivers there are pictures too, as masked frames need them.
     Returns:
         the arrays of a prepared clip, as clips.py lists them.
     """
@@ -30,7 +32,7 @@ def make_clip(seed: int, *, frames: int, drivers: int = 3, size: int = 128) -> d
     made = [render(identity, motion, size=size, textures=textures) for motion in clip]
     others = [sample_identity(rng) for _ in range(drivers)]
     driving = [[landmarks(other, motion, size=size) for motion in clip] for other in others]
-    return {
+    arrays = {
         "images": np.stack([frame.image for frame in made]),
         "foreground": np.stack([frame.foreground for frame in made]),
         "landmarks": np.stack([frame.landmarks for frame in made]),
@@ -39,11 +41,21 @@ def make_clip(seed: int, *, frames: int, drivers: int = 3, size: int = 128) -> d
         "projections": np.stack([frame.projections for frame in made]),
         "driving_landmarks": np.array(driving, np.float32).reshape(drivers, frames, -1, 3),
     }
+    if pictured:
+        arrays["driving_images"] = np.stack([_pictures(other, clip, size) for other in others[:pictured]])
+    return arrays
 
 
-def write_identity(folder: Path, seed: int, *, frames: int, drivers: int = 3, size: int = 128) -> Path:
+def _pictures(identity: Identity, clip: list[Motion], size: int) -> np.ndarray:
+    textures = make_textures(identity, size * SUPERSAMPLING)
+    return np.stack([render(identity, motion, size=size, textures=textures).image for motion in clip])
+
+
+def write_identity(
+    folder: Path, seed: int, *, frames: int, drivers: int = 3, pictured: int = 0, size: int = 128
+) -> Path:
     """Write one clip as ``<seed>.npz``; one that is already there is left as it is."""
     path = folder / f"{seed:08d}.npz"
     if not path.exists():
-        write_clip(path, make_clip(seed, frames=frames, drivers=drivers, size=size))
+        write_clip(path, make_clip(seed, frames=frames, drivers=drivers, pictured=pictured, size=size))
     return path

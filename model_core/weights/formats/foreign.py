@@ -63,7 +63,7 @@ _FAMILIES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
      "a LoRA: it changes a model and is none; merge it into its model first"),
     (_any("double_blocks.", "single_transformer_blocks."), f"a Flux model; {_SD15}"),
     (_any("joint_blocks.", "context_embedder.", "transformer_blocks.0.attn.add_k_proj"),
-     f"a Stable Diffusion 3 model; {_SD15}"),
+     "a Stable Diffusion 3 model: what the DiT family is trained from (`train`, base_from), no portrait model itself"),
     (_any("conditioner.embedders.", "label_emb.", "add_embedding."), f"a Stable Diffusion XL model; {_SD15}"),
     (_any("time_stack.", "temporal_transformer_blocks.", "time_mixer."), f"a Stable Video Diffusion model; {_SD15}"),
     (_any("control_model.", "input_hint_block.", "controlnet_cond_embedding.", "controlnet_down_blocks."),

@@ -7,25 +7,20 @@ import torch
 import torch.nn.functional as F
 
 from model_core.backbones.unet import UNetConfig
-from model_core.backbones.unet.warp import Flow, ReferenceWarp, WarpSource, dense_flow_error, landmark_flow_error
+from model_core.backbones.warp.reference_warp import (
+    Flow,
+    ReferenceWarp,
+    WarpSource,
+    dense_flow_error,
+    landmark_flow_error,
+)
 from model_core.errors import CheckpointError
 from model_core.types import PALETTE, Component, ReferenceInputs
 
 
 def warp(fold: int = 4) -> ReferenceWarp:
     torch.manual_seed(0)
-    return ReferenceWarp(
-        UNetConfig(
-            latent_channels=48,
-            latent_stride=4,
-            latent_fold=fold,
-            pose_guider_channels=(8, 8, 8),
-            reference_pose=True,
-            reference_concat=True,
-            reference_warp=True,
-            prediction_type="sample",
-        )
-    ).requires_grad_(False)
+    return ReferenceWarp(fold=fold, stride=4).requires_grad_(False)
 
 
 def source_of(network: ReferenceWarp, latents: torch.Tensor, foreground: torch.Tensor | None = None) -> WarpSource:

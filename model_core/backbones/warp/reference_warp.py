@@ -11,7 +11,9 @@ dense motion in this order are the idea of first-order motion models; here the k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,6 @@ from torch import Tensor, nn
 
 from ...types import ReferenceInputs
 from .background import background_plate
-from .config import UNetConfig
 from .moments import COMPONENTS, FEATURES, component_moments, face_frame
 
 _WIDTHS = (32, 48, 64)
@@ -57,6 +58,22 @@ class Flow:
 
     offset: Tensor
     person: Tensor
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The reference moved to every frame.
+
+    Attributes:
+        latents: (B, F, C, h, w).
+        flow: how it was moved.
+        readings: what a family that reads parsing maps off its motion signal read of the portrait and of the
+            frames, for the loss of training; else None.
+    """
+
+    latents: Tensor
+    flow: Flow
+    readings: Any = None
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
@@ -115,12 +132,18 @@ class CoarseMotion(nn.Module):
 
 
 class ReferenceWarp(nn.Module):
-    """Predicts a ``Flow`` and applies it to latents."""
+    """Predicts a ``Flow`` and applies it to latents.
 
-    def __init__(self, config: UNetConfig) -> None:
+    Args:
+        fold: image pixels along each side that a latent position holds as channels; 1 where latents are not
+            folded pixels.
+        stride: image pixels along each side of a latent position.
+    """
+
+    def __init__(self, *, fold: int, stride: int) -> None:
         super().__init__()
-        self.fold = config.latent_fold
-        self.stride = config.latent_stride
+        self.fold = fold
+        self.stride = stride
         first, second, third = _WIDTHS
         self.coarse = CoarseMotion()
         self.enter = _conv(7 + 3 + 2 * 7 + 4, first, 2)
@@ -131,34 +154,43 @@ class ReferenceWarp(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def source(self, inputs: ReferenceInputs, motion: Tensor) -> WarpSource:
-        """What the warp needs of the reference, once per portrait; ``motion`` is the portrait's own signal."""
-        foreground = torch.ones_like(motion[:, :1]) if inputs.foreground is None else inputs.foreground
+    def source(self, inputs: ReferenceInputs, motion: Tensor, moments: Tensor | None = None) -> WarpSource:
+        """What the warp needs of the reference, once per portrait.
+
+        Args:
+            motion: (B, 3, H', W'), the parsing map of the portrait's own face, of any size.
+            moments: (B, 10, 6), where they are known better than from the map's colours.
+        """
+        foreground = torch.ones_like(inputs.image[:, :1]) if inputs.foreground is None else inputs.foreground
         pixels = self._unfold(inputs.latents)
         person = F.interpolate(foreground.float(), pixels.shape[-2:], mode="bilinear", antialias=True)
+        shown = torch.cat([inputs.image, foreground], dim=1)
+        size = [side * 2 // self.stride for side in shown.shape[-2:]]  # the flow is smooth: more is not needed
         return WarpSource(
-            pictures=self._shrink(torch.cat([inputs.image, foreground, motion], dim=1)),
-            moments=component_moments(motion),
+            pictures=torch.cat([_resize(shown, size), _resize(motion, size)], dim=1),
+            moments=component_moments(motion) if moments is None else moments,
             person=person,
             background=background_plate(pixels, person),
         )
 
-    def forward(self, source: WarpSource, motion: Tensor) -> Flow:
+    def forward(self, source: WarpSource, motion: Tensor, moments: Tensor | None = None) -> Flow:
         """Predict the flow of every frame.
 
         Args:
-            motion: (B, F, 3, H, W) in [0, 1].
+            motion: (B, F, 3, H', W') in [0, 1], parsing maps of any size.
+            moments: (B * F, 10, 6), where they are known better than from the maps' colours.
         """
         batch, frames = motion.shape[:2]
         flat = motion.flatten(0, 1)
         pictures = source.pictures.repeat_interleave(frames, 0)
         size = (pictures.shape[-2], pictures.shape[-1])
-        moments = component_moments(flat)
+        if moments is None:
+            moments = component_moments(flat)
         places = _own_positions(size, moments)
         coarse = self.coarse(source.moments.repeat_interleave(frames, 0), moments, places.flatten(1, 2))
         head, body = (offset.unflatten(1, size).permute(0, 3, 1, 2) for offset in coarse)
         by_head, by_body = (_sample(pictures, places + offset.permute(0, 2, 3, 1)) for offset in (head, body))
-        seen = [pictures, self._shrink(flat), by_head, by_body, head.to(pictures), body.to(pictures)]
+        seen = [pictures, _resize(flat, size), by_head, by_body, head.to(pictures), body.to(pictures)]
         out = self._refine(torch.cat(seen, dim=1)).float()
         share = torch.sigmoid(out[:, 2:3] - 2)  # of the body's motion
         head, body = (F.avg_pool2d(part, 2) for part in (head, body))
@@ -198,11 +230,10 @@ class ReferenceWarp(nn.Module):
     def _unfold(self, latents: Tensor) -> Tensor:
         return F.pixel_shuffle(latents, self.fold) if self.fold > 1 else latents
 
-    def _shrink(self, images: Tensor) -> Tensor:
-        """To twice the latents' size: the flow is smooth, so more is not needed."""
-        size = [side * 2 // self.stride for side in images.shape[-2:]]
-        small = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
-        return small.to(images.dtype)  # half precision has no antialiased kernel on processors
+
+def _resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    small = F.interpolate(images.float(), list(size), mode="bilinear", align_corners=False, antialias=True)
+    return small.to(images.dtype)  # half precision has no antialiased kernel on processors
 
 
 def _linear(layer: nn.Linear, values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.backbones.unet.moments import COMPONENTS, component_moments, face_frame
+from model_core.backbones.warp.moments import COMPONENTS, component_moments, face_frame
 from model_core.types import PALETTE, Component
 
 SIZE = 128

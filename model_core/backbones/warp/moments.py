@@ -33,7 +33,27 @@ def component_moments(maps: Tensor) -> Tensor:
     if max(maps.shape[-2:]) > _LIMIT:
         scale = _LIMIT / max(maps.shape[-2:])
         maps = F.interpolate(maps, scale_factor=scale, mode="bilinear", antialias=True, align_corners=False)
-    sums = _sums(maps)
+    return _features(_sums(maps))
+
+
+def share_moments(shares: Tensor) -> Tensor:
+    """The same of maps that say of every place how much of it belongs to each component.
+
+    Args:
+        shares: (N, 10, h, w) in [0, 1].
+    Returns:
+        (N, 10, 6) float32, as if the maps were 128 pixels wide.
+    """
+    height, width = shares.shape[-2:]
+    y, x = (_places(side, shares.device) for side in (height, width))
+    y, x = y[:, None].expand(height, width), x[None].expand(height, width)
+    powers = torch.stack([torch.ones_like(x), x, y, x * x, y * y, x * y], dim=-1).flatten(0, 1)
+    area = (_LIMIT / max(height, width)) ** 2
+    return _features(area * (shares.float().flatten(2) @ powers))
+
+
+def _features(sums: Tensor) -> Tensor:
+    """(N, 10, 6) of sums to the features of ``component_moments``."""
     mass = sums[..., 0]
     # a hairline of a closed eye counts less and less, and what is not there not at all
     total = mass.clamp(min=0.25)
@@ -41,9 +61,14 @@ def component_moments(maps: Tensor) -> Tensor:
     weight = 2 - mass / total
     spread = (xx - weight * x * x, yy - weight * y * y, xy - weight * x * y)
     presence = (mass / 8).clamp(max=1)
-    there = (mass > 0.25).to(maps.dtype)
+    there = (mass > 0.25).to(sums.dtype)
     features = torch.stack([presence, x, y, *spread], dim=-1)
     return features * there[..., None]
+
+
+def _places(count: int, device: torch.device) -> Tensor:
+    """Centres of the places along one side, in [-1, 1]."""
+    return (torch.arange(count, device=device, dtype=torch.float32) * 2 + 1) / count - 1
 
 
 def face_frame(moments: Tensor) -> tuple[Tensor, Tensor]:

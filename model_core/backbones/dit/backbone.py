@@ -1,0 +1,206 @@
+"""The DiT family behind the protocol of base.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
+from ..base import AnimationInputs, PortraitBackbone
+from ..warp import Moved, ReferenceWarp
+from .conditioning import DiTConditioning, DiTReference
+from .config import DiTConfig
+from .denoiser import Denoiser, HistoryState
+from .face_reader import FaceReader, Reading
+from .positions import DRIVING, NOISY, REFERENCE
+
+_TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
+_LEAST_SIGMA = 0.02
+
+
+class DiTBackbone(PortraitBackbone):
+    """SD3's transformer over noisy, reference and driving tokens, with video attention.
+
+    The four branches of signal fusion, for this family: UNCONDITIONAL has the noisy tokens alone, REFERENCE also
+    those of the reference, DRIVING also those of the driving frames, FULL also the history frames. A group that
+    a branch does not know is left out of its sequence, not zeroed: UNCONDITIONAL is the base model itself.
+
+    Args:
+        config: the networks' shape.
+        encode: the autoencoder's (N, 3, H, W) in [-1, 1] to (N, C, h, w): driving frames are latents, too.
+    """
+
+    denoiser: Denoiser
+    not_float8 = ("pos_embed", "time_text_embed", "context_embedder", "norm_out", "proj_out")
+
+    def __init__(self, config: DiTConfig, encode: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.config = config
+        self.encode = encode
+        self.denoiser = Denoiser(config)
+        self.face_reader = FaceReader() if config.reference_warp else None
+        warp = ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride) if config.reference_warp else None
+        self.reference_warp = warp
+
+    @property
+    def latent_spec(self) -> LatentSpec:
+        config = self.config
+        # three groups of tokens, each of which covers patch_size ** 2 positions
+        return LatentSpec(config.in_channels, config.latent_stride, math.ceil(3 * config.width / config.patch_size**2))
+
+    @property
+    def prediction_type(self) -> PredictionType:
+        return "flow"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.denoiser.transformer.pos_embed.proj.weight.dtype
+
+    @property
+    def large_modules(self) -> list[nn.Module]:
+        return [self.denoiser]
+
+    @property
+    def warp_modules(self) -> list[nn.Module]:
+        return [module for module in (self.face_reader, self.reference_warp) if module is not None]
+
+    @property
+    def temporal_modules(self) -> list[nn.Module]:
+        return [self.denoiser.video_attention]
+
+    def use_attention(self, kind: str) -> None:
+        """This family attends by torch's fused kernels only, whose memory is bounded already."""
+        if kind not in ("sdpa", "sliced"):
+            raise InputError(f"attention {kind!r}: choose one of sdpa, sliced")
+
+    def encode_reference(self, inputs: ReferenceInputs) -> DiTReference:
+        """Embed the reference's tokens; for models that warp it, also read its own face."""
+        tokens = self.denoiser.embed(inputs.latents, REFERENCE)
+        if self.reference_warp is None or self.face_reader is None:
+            return DiTReference(inputs.latents, tokens)
+        if inputs.motion is None:
+            raise InputError("reference: this model needs the portrait's own motion signal; analyse its face")
+        reading = self.face_reader(inputs.motion)
+        source = self.reference_warp.source(inputs, reading.maps.detach(), reading.moments.detach())
+        return DiTReference(inputs.latents, tokens, source, reading)
+
+    def prepare(self, inputs: AnimationInputs) -> DiTConditioning:
+        """Encode the masked driving frames of one clip or chunk, and what the history has to say."""
+        history = inputs.history
+        return self.condition(
+            inputs.reference,
+            inputs.motion.frames[None],
+            history_latents=None if history is None else history.latents[None],
+            history_motion=None if history is None else history.motion[None],
+        )
+
+    def condition(
+        self,
+        reference: DiTReference,
+        motion: Tensor,
+        *,
+        history_latents: Tensor | None = None,
+        history_motion: Tensor | None = None,
+    ) -> DiTConditioning:
+        """The same for a batch of clips, as training needs it.
+
+        Args:
+            motion: (B, F, 3, H, W) in [0, 1].
+            history_latents: (B, N, C, h, w).
+            history_motion: (B, N, 3, H, W).
+        """
+        moved, tokens, history = None, None, None
+        if reference.warp_source is not None:
+            moved = self._move(reference, motion)
+            tokens = self.denoiser.embed(moved.latents.flatten(0, 1), REFERENCE).unflatten(0, motion.shape[:2])
+        count = 0 if history_latents is None else history_latents.shape[1]
+        if count and history_latents is not None and history_motion is not None:
+            history = self._remember(reference, history_latents, history_motion)
+        return DiTConditioning(reference, self._driving_tokens(motion), history, count, moved, tokens)
+
+    def read(self, reference: Tensor, motion: Tensor) -> tuple[Reading, Reading]:
+        """What the face reader reads of the portrait's masked frame and of the driving ones, for training."""
+        assert self.face_reader is not None
+        return self.face_reader(reference), self.face_reader(motion.flatten(0, 1))
+
+    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
+        return self._move(self.encode_reference(inputs), motion)
+
+    def predict_branch(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditioning: DiTConditioning,
+        branch: Branch,
+        *,
+        temporal: bool = True,
+    ) -> Tensor:
+        """One branch: (B, F, C, h, w) to (B, F, C, h, w).
+
+        Args:
+            temporal: False leaves video attention out (training stage 1).
+        """
+        timesteps = timestep.reshape(-1, 1).expand(latents.shape[:2]).to(latents.device)
+        seen, base, sigma = latents, None, (timesteps / _TIMESTEPS)[..., None, None, None]
+        if self.config.reference_warp:
+            base = self._beside(latents, conditioning, branch)
+            seen = (latents.float() - (1 - sigma) * base.float()).to(latents.dtype)
+        noisy = self.denoiser.embed(seen.flatten(0, 1), NOISY)
+        groups = [noisy, *self._groups(conditioning, branch, latents.shape[1])]
+        history = conditioning.history if branch is Branch.FULL else None
+        size = (latents.shape[-2], latents.shape[-1])
+        made = self.denoiser(groups, timesteps, size=size, history=history, temporal=temporal).view_as(latents)
+        if base is None:
+            return made
+        velocity = (latents.float() - made.float() - base.float()) / sigma.clamp(min=_LEAST_SIGMA)
+        return velocity.to(latents.dtype)
+
+    def _groups(self, conditioning: DiTConditioning, branch: Branch, frames: int) -> list[Tensor]:
+        """The condition groups of a branch, each (B * F, S, D)."""
+        if branch is Branch.UNCONDITIONAL:
+            return []
+        still = conditioning.reference.tokens.repeat_interleave(frames, 0)
+        if branch is Branch.REFERENCE:
+            return [still]
+        moved = conditioning.moved_tokens
+        return [still if moved is None else moved.flatten(0, 1), conditioning.driving.flatten(0, 1)]
+
+    def _remember(self, reference: DiTReference, latents: Tensor, motion: Tensor) -> HistoryState:
+        """Run the finished frames once: timestep 0 says that there is nothing to denoise in them."""
+        clean = latents.to(motion.dtype)
+        batch, frames = clean.shape[:2]
+        if reference.warp_source is None:
+            still = reference.tokens.repeat_interleave(frames, 0)
+        else:
+            moved = self._move(reference, motion).latents
+            clean, still = clean - moved, self.denoiser.embed(moved.flatten(0, 1), REFERENCE)
+        noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
+        groups = [noisy, still, self._driving_tokens(motion).flatten(0, 1)]
+        return self.denoiser.remember(groups, batch)
+
+    def _move(self, reference: DiTReference, motion: Tensor) -> Moved:
+        assert self.face_reader is not None and self.reference_warp is not None
+        assert reference.warp_source is not None and reference.reading is not None
+        reading = self.face_reader(motion.flatten(0, 1))
+        maps = reading.maps.detach().unflatten(0, motion.shape[:2])
+        flow = self.reference_warp(reference.warp_source, maps.to(motion), reading.moments.detach())
+        moved = self.reference_warp.move(reference.latents, reference.warp_source, flow)
+        return Moved(moved, flow, (reference.reading, reading))
+
+    def _driving_tokens(self, motion: Tensor) -> Tensor:
+        """Masked frames (B, F, 3, H, W) in [0, 1] to tokens (B, F, S, D)."""
+        with torch.no_grad():
+            latents = self.encode(motion.flatten(0, 1) * 2 - 1)
+        return self.denoiser.embed(latents, DRIVING).unflatten(0, motion.shape[:2])
+
+    def _beside(self, latents: Tensor, conditioning: DiTConditioning, branch: Branch) -> Tensor:
+        """What predictions are relative to."""
+        if branch is Branch.UNCONDITIONAL:
+            return torch.zeros_like(latents)
+        if branch is Branch.REFERENCE or conditioning.moved is None:
+            return conditioning.reference.latents[:, None].expand_as(latents)
+        return conditioning.moved.latents

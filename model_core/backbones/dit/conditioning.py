@@ -1,0 +1,73 @@
+"""What the DiT family keeps of a reference and of a clip.
+
+What can be kept in a transformer whose groups attend jointly is little: reference and driving tokens see the noisy
+ones in every block, so behind the first block they differ from step to step, and between branches too, as each
+branch has its own groups. Kept are the tokens as they enter (patch embedding and position; the warp and, for the
+driving frames, the autoencoder stand before it) and all that the history has to say: history frames see one another
+and their own conditions only, at timestep zero, so their keys and values in every video attention layer are
+computed once per chunk. The embedding of timestep and null prompt is shared by all frames and branches of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ..warp import Moved, WarpSource
+from .denoiser import HistoryState
+from .face_reader import Reading
+
+
+@dataclass(frozen=True)
+class DiTReference:
+    """A reference, encoded once.
+
+    Attributes:
+        latents: (B, C, h, w).
+        tokens: (B, S, D), with their positions.
+        warp_source: for models that warp the reference; else None.
+        reading: what was read of its own masked frame, likewise.
+    """
+
+    latents: Tensor
+    tokens: Tensor
+    warp_source: WarpSource | None = None
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class DiTConditioning:
+    """The conditioning of one clip or window.
+
+    Attributes:
+        reference: shared by all windows.
+        driving: (B, F, S, D), tokens of the masked driving frames with their positions.
+        history: of the finished frames before the first one, or None.
+        num_history: how many they are.
+        moved: the reference moved to every frame, or None.
+        moved_tokens: (B, F, S, D), its tokens.
+    """
+
+    reference: DiTReference
+    driving: Tensor
+    history: HistoryState | None = None
+    num_history: int = 0
+    moved: Moved | None = None
+    moved_tokens: Tensor | None = None
+
+    def take(self, frames: Sequence[int]) -> DiTConditioning:
+        """The frames of one window; history stays only with a window that begins at frame 0."""
+        moved = None if self.moved is None else replace(self.moved, latents=_pick(self.moved.latents, frames))
+        tokens = None if self.moved_tokens is None else _pick(self.moved_tokens, frames)
+        part = replace(self, driving=_pick(self.driving, frames), moved=moved, moved_tokens=tokens)
+        return part if frames[0] == 0 else replace(part, history=None, num_history=0)
+
+
+def _pick(values: Tensor, frames: Sequence[int]) -> Tensor:
+    """Frames along axis 1; a view, without a copy, where they follow one another."""
+    first, last = frames[0], frames[-1]
+    if list(frames) == list(range(first, last + 1)):
+        return values[:, first : last + 1]
+    return values[:, list(frames)]

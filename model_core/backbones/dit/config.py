@@ -1,0 +1,77 @@
+"""The DiT family's architecture, from the bundled tiny model to full Stable Diffusion 3.5 Medium."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ...errors import CheckpointError
+
+_OURS = ("latent_stride", "prompt_tokens", "video_attention_after", "video_attention", "reference_warp", "latent_fold")
+_TUPLES = ("dual_attention_layers", "video_attention_after")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig:
+    """Shape of the transformer and of what is new beside it. The defaults are SD3.5 Medium's.
+
+    Attributes:
+        sample_size ... qk_norm: diffusers' SD3Transformer2DModel's own, by its names.
+        latent_stride: image pixels along each side of a latent position.
+        prompt_tokens: tokens of the null prompt's embedding (SD3: 77 of CLIP and 256 of T5).
+        video_attention_after: numbers of the blocks that full-video attention follows.
+        video_attention: "full": a place attends to every place of every frame (Stable Video-Driven Portraits);
+            "factorised": to its own place in every frame, the paper's ablation.
+        reference_warp: the reference tokens show the reference moved to where the driving frame says; relative to
+            it are the noisy latents that the network sees and the clean ones that it predicts (ours, for narrow
+            models: tokens of a few hundred numbers cannot carry a picture exactly, and a difference need not).
+        latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
+            1 where latents are not folded pixels.
+    """
+
+    sample_size: int = 128
+    patch_size: int = 2
+    in_channels: int = 16
+    out_channels: int = 16
+    num_layers: int = 24
+    attention_head_dim: int = 64
+    num_attention_heads: int = 24
+    joint_attention_dim: int = 4096
+    caption_projection_dim: int = 1536
+    pooled_projection_dim: int = 2048
+    pos_embed_max_size: int = 384
+    dual_attention_layers: tuple[int, ...] = tuple(range(13))
+    qk_norm: str | None = "rms_norm"
+    latent_stride: int = 8
+    prompt_tokens: int = 333
+    video_attention_after: tuple[int, ...] = (3, 7, 11, 15, 19, 23)
+    video_attention: Literal["full", "factorised"] = "full"
+    reference_warp: bool = False
+    latent_fold: int = 1
+
+    def __post_init__(self) -> None:
+        for name in _TUPLES:  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.caption_projection_dim != self.width:
+            raise CheckpointError(
+                f"DiT config: prompt tokens of width {self.caption_projection_dim} cannot join image tokens of width "
+                f"{self.width}; make caption_projection_dim equal to num_attention_heads * attention_head_dim"
+            )
+        beyond = [k for k in self.video_attention_after if not 0 <= k < self.num_layers]
+        if beyond:
+            raise CheckpointError(f"DiT config: video_attention_after {beyond}: there are {self.num_layers} blocks")
+        if self.video_attention not in ("full", "factorised"):
+            raise CheckpointError(f"DiT config: video_attention {self.video_attention!r}: choose full or factorised")
+
+    @property
+    def width(self) -> int:
+        """Channels of a token."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def transformer_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of diffusers' SD3Transformer2DModel."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in _OURS}

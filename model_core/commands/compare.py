@@ -1,0 +1,65 @@
+"""``compare``: several models on the same input, side by side in one video and one sheet. For short clips."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..evaluation.sheet import contact_sheet
+from ..faces.analyze import analyze_frames
+from ..faces.foreground import estimate_foreground
+from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..images import check_reference, load_image, save_image, to_uint8
+from ..models import load_model
+from ..pipeline import animate
+from ..types import FaceTrack
+from ..video.read import open_video, read_video
+from ..video.write import VideoWriter
+from .settings import choose_device
+
+_COLUMNS = 8
+
+
+def run(args: argparse.Namespace) -> None:
+    """Animate by every model with its own settings and write the results next to one another."""
+    image = load_image(args.reference)
+    check_reference(image, name=args.reference)
+    info = open_video(args.driving)
+    pixels = read_video(args.driving, limit=args.frames)
+    analyzer = MediaPipeAnalyzer()
+    track = analyze_frames([to_uint8(image)[0]], analyzer, name=args.reference)
+    driving = analyze_frames(pixels, analyzer, name=args.driving)
+    frames = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    made = {name: np.stack(list(_frames(args, name, image, track, driving, frames))) for name in args.models}
+    height = max(clip.shape[1] for clip in made.values())
+    with VideoWriter(args.output, fps=info.fps, audio_from=args.driving if info.has_audio else None) as writer:
+        writer.append(np.concatenate([_of_height(clip, height) for clip in made.values()], axis=2))
+    shown = np.linspace(0, len(frames) - 1, min(_COLUMNS, len(frames))).round().astype(int)
+    rows = [("driving", list(pixels[shown])), *((name, list(clip[shown])) for name, clip in made.items())]
+    save_image(contact_sheet(rows, reference=to_uint8(image)[0]), args.sheet)
+    print(f"wrote {args.output} and {args.sheet}: {', '.join(args.models)}, left to right")
+
+
+def _frames(
+    args: argparse.Namespace, name: str, image: Tensor, track: FaceTrack, driving: FaceTrack, frames: Tensor
+) -> Iterator[np.ndarray]:
+    """The frames of one model, (H, W, 3) uint8."""
+    model = load_model(name, device=choose_device(args.device), folders=[Path(f) for f in args.models_folder])
+    foreground = estimate_foreground(image, track)
+    made = animate(model, image, driving, track=track, foreground=foreground, driving_frames=frames)
+    with tqdm(total=len(frames), desc=name, unit="frame", file=sys.stderr) as bar:
+        for chunk in made:
+            bar.update(len(chunk))
+            yield from to_uint8(chunk)
+
+
+def _of_height(clip: np.ndarray, height: int) -> np.ndarray:
+    """A clip with black under it, where another is higher."""
+    return np.pad(clip, ((0, 0), (0, height - clip.shape[1]), (0, 0), (0, 0)))

@@ -1,0 +1,129 @@
+"""The DiT behind the contract: the base model inside it, its groups, its history, its branches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from model_core.backbones.base import AnimationInputs
+from model_core.backbones.dit import DiTBackbone, DiTConditioning
+from model_core.errors import InputError
+from model_core.types import Branch, HistoryFrames, MotionSignal, ReferenceInputs
+
+Make = Callable[..., DiTBackbone]
+
+
+def conditioning_of(backbone: DiTBackbone, *, frames: int = 3, history: int = 0, size: int = 16) -> DiTConditioning:
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    image = draw(1, 3, size, size) * 2 - 1
+    motion = MotionSignal("masked_frames", draw(frames, 3, size, size))
+    inputs = ReferenceInputs(image, backbone.encode(image), motion=draw(1, 3, size, size))
+    past = None
+    if history:
+        shown = draw(history, 3, size, size)
+        past = HistoryFrames(backbone.encode(draw(history, 3, size, size) * 2 - 1), shown)
+    return backbone.prepare(AnimationInputs(backbone.encode_reference(inputs), motion, past))
+
+
+def latents(frames: int = 3, *, side: int = 8, seed: int = 2) -> torch.Tensor:
+    return torch.randn(1, frames, 12, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("kind", ["full", "factorised"])
+def test_without_conditions_it_is_the_base_model_frame_by_frame(make_dit: Make, kind: str) -> None:
+    backbone = make_dit(video_attention=kind)
+    noisy, timestep = latents(), torch.tensor(612.5)
+    made = backbone.predict(noisy, timestep, conditioning_of(backbone), [Branch.UNCONDITIONAL])[Branch.UNCONDITIONAL]
+    for frame in range(3):
+        wanted = backbone.denoiser.transformer(
+            hidden_states=noisy[:, frame],
+            timestep=timestep.expand(1),
+            encoder_hidden_states=backbone.denoiser.null_prompt,
+            pooled_projections=backbone.denoiser.null_pooled,
+        ).sample
+        assert wanted.abs().max() > 0.1
+        torch.testing.assert_close(made[:, frame], wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_trained_video_attention_joins_the_frames(make_dit: Make) -> None:
+    backbone = make_dit(fresh_video=False)
+    condition = conditioning_of(backbone)
+    noisy = latents()
+    changed = noisy.clone()
+    changed[:, 2] += 1
+    before, after = (
+        backbone.predict_branch(x, torch.tensor(500.0), condition, Branch.DRIVING) for x in (noisy, changed)
+    )
+    assert (before[:, 0] - after[:, 0]).abs().max() > 1e-3
+    alone = [
+        backbone.predict_branch(x, torch.tensor(500.0), condition, Branch.DRIVING, temporal=False)
+        for x in (noisy, changed)
+    ]
+    torch.testing.assert_close(alone[0][:, :2], alone[1][:, :2])
+
+
+def test_every_branch_sees_one_signal_more(make_dit: Make) -> None:
+    backbone = make_dit(fresh_video=False)
+    condition = conditioning_of(backbone, history=2)
+    made = backbone.predict(latents(), torch.tensor(500.0), condition, tuple(Branch))
+    assert list(made) == list(Branch)
+    values = list(made.values())
+    for index, first in enumerate(values):
+        assert first.shape == (1, 3, 12, 8, 8)
+        for second in values[index + 1 :]:
+            assert (first - second).abs().max() > 1e-3
+
+
+def test_history_never_sees_what_is_denoised_and_goes_with_the_first_window(make_dit: Make) -> None:
+    backbone = make_dit(fresh_video=False)
+    condition = conditioning_of(backbone, frames=5, history=3)
+    assert condition.num_history == 3 and condition.history is not None and set(condition.history) == {0, 2}
+    assert condition.history[0].keys.shape == (1, 2, 3, 16, 8)
+    first, later = condition.take([0, 1, 2]), condition.take([2, 3, 4])
+    assert first.num_history == 3 and later.num_history == 0 and later.history is None
+    made = backbone.predict_branch(latents(), torch.tensor(500.0), later, Branch.FULL)
+    torch.testing.assert_close(made, backbone.predict_branch(latents(), torch.tensor(500.0), later, Branch.DRIVING))
+
+
+def test_a_window_is_the_same_cut_out_before_or_after(make_dit: Make) -> None:
+    backbone = make_dit(reference_warp=True, latent_fold=2)
+    part = conditioning_of(backbone, frames=4, size=32).take([3, 1])
+    whole = conditioning_of(backbone, frames=4, size=32)
+    assert part.moved is not None and whole.moved is not None and part.moved_tokens is not None
+    torch.testing.assert_close(part.driving, whole.driving[:, [3, 1]])
+    torch.testing.assert_close(part.moved.latents, whole.moved.latents[:, [3, 1]])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (4, 12), (16, 8), (24, 32)])
+def test_any_resolution(make_dit: Make, size: tuple[int, int]) -> None:
+    backbone = make_dit()
+    image = torch.rand(1, 3, 2 * size[0], 2 * size[1])
+    inputs = ReferenceInputs(image, backbone.encode(image))
+    motion = MotionSignal("masked_frames", image)
+    condition = backbone.prepare(AnimationInputs(backbone.encode_reference(inputs), motion))
+    noisy = torch.randn(1, 1, 12, *size)
+    assert backbone.predict_branch(noisy, torch.tensor(1.0), condition, Branch.DRIVING).shape == noisy.shape
+
+
+def test_a_warped_reference_is_what_predictions_are_relative_to(make_dit: Make) -> None:
+    backbone = make_dit(reference_warp=True, latent_fold=2)
+    for parameter in backbone.denoiser.transformer.proj_out.parameters():
+        parameter.zero_()
+    condition = conditioning_of(backbone, size=32)
+    noisy, timestep = latents(side=16), torch.tensor(250.0)
+    velocity = backbone.predict_branch(noisy, timestep, condition, Branch.DRIVING)
+    assert condition.moved is not None
+    torch.testing.assert_close(noisy - 0.25 * velocity, condition.moved.latents, atol=1e-5, rtol=1e-5)
+
+
+def test_a_warping_model_needs_the_portraits_own_signal(make_dit: Make) -> None:
+    backbone = make_dit(reference_warp=True, latent_fold=2)
+    image = torch.rand(1, 3, 32, 32)
+    with pytest.raises(InputError, match="own motion signal"):
+        backbone.encode_reference(ReferenceInputs(image, backbone.encode(image)))

@@ -1,0 +1,73 @@
+"""Both families through the same line: files, chunks, branches and settings, whichever network it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_core.errors import CheckpointError
+from model_core.models import PortraitModel, available_models, build_model, load_model, save_model
+from model_core.pipeline import animate
+from model_core.types import FaceTrack
+
+
+@pytest.fixture(params=["tiny_model", "tiny_dit"])
+def model(request: pytest.FixtureRequest) -> PortraitModel:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+def run(model: PortraitModel, make_track: Callable[..., FaceTrack], frames: int = 8, **settings: object) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    image, driving = (torch.rand(n, 3, 64, 64, generator=generator) * 2 - 1 for n in (1, frames))
+    chunks = animate(
+        model,
+        image,
+        make_track(frames),
+        track=make_track(1),
+        sampling=dataclasses.replace(model.config.sampling, **settings),  # type: ignore[arg-type]
+        framing="full",
+        driving_frames=driving,
+    )
+    return torch.cat(list(chunks))
+
+
+def test_a_clip_of_several_chunks(model: PortraitModel, make_track: Callable[..., FaceTrack]) -> None:
+    made = run(model, make_track)
+    assert made.shape == (8, 3, 32, 32) and made.isfinite().all() and made.abs().max() <= 1 and made.std() > 0.01
+
+
+@pytest.mark.parametrize(
+    "setting", [{"identity": 2.0}, {"motion": 2.5}, {"continuity": 2.0}, {"history": 0}, {"seed": 9}]
+)
+def test_every_setting_counts(
+    model: PortraitModel, make_track: Callable[..., FaceTrack], setting: dict[str, object]
+) -> None:
+    assert (run(model, make_track, **setting) - run(model, make_track)).abs().max() > 1e-4
+
+
+def test_saved_found_and_loaded(model: PortraitModel, make_track: Callable[..., FaceTrack], tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.safetensors", dtype=torch.float32)
+    (entry,) = (entry for entry in available_models([tmp_path]) if not entry.bundled)
+    assert entry.family == model.config.family
+    loaded = load_model(entry.path)
+    assert loaded.config == model.config
+    torch.testing.assert_close(run(loaded, make_track, frames=3), run(model, make_track, frames=3), atol=1e-4, rtol=0)
+
+
+def test_two_second_order_schedulers_sample_the_transformer(
+    tiny_dit: PortraitModel, make_track: Callable[..., FaceTrack]
+) -> None:
+    first = run(tiny_dit, make_track, steps=4)
+    for scheduler in ("dpmpp_2m", "unipc"):
+        made = run(tiny_dit, make_track, steps=4, scheduler=scheduler)
+        assert made.isfinite().all() and (made - first).abs().max() > 1e-4
+
+
+def test_a_family_that_is_not_known_is_refused_with_those_that_are(tiny_dit: PortraitModel) -> None:
+    with pytest.raises(CheckpointError, match="'rwkv' is not known here; known: dit, unet"):
+        build_model(dataclasses.replace(tiny_dit.config, family="rwkv"))  # type: ignore[arg-type]
