@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model_core.errors import CheckpointError
-from model_core.models import PortraitModel, available_models, build_model, load_model, save_model
+from model_core.models import FLOAT8, PortraitModel, available_models, build_model, load_model, save_model
 from model_core.pipeline import animate
 from model_core.types import FaceTrack
 
@@ -71,3 +71,16 @@ def test_two_second_order_schedulers_sample_the_transformer(
 def test_a_family_that_is_not_known_is_refused_with_those_that_are(tiny_dit: PortraitModel) -> None:
     with pytest.raises(CheckpointError, match="'rwkv' is not known here; known: dit, unet"):
         build_model(dataclasses.replace(tiny_dit.config, family="rwkv"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, FLOAT8])
+def test_coarser_numbers_make_nearly_the_same(
+    model: PortraitModel, make_track: Callable[..., FaceTrack], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    save_model(model, tmp_path / "model.safetensors", dtype=torch.float32)
+    coarse = load_model(tmp_path / "model.safetensors", dtype=dtype)
+    assert coarse.dtype is torch.bfloat16
+    stored = {p.dtype for module in coarse.backbone.large_modules for p in module.parameters()}
+    assert (FLOAT8 in stored) == (dtype == FLOAT8)
+    made, exact = run(coarse, make_track, frames=3), run(model, make_track, frames=3)
+    assert 0 < (made - exact).abs().mean() < 0.25 * exact.std()

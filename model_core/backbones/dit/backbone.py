@@ -85,7 +85,8 @@ class DiTBackbone(PortraitBackbone):
         if inputs.motion is None:
             raise InputError("reference: this model needs the portrait's own motion signal; analyse its face")
         reading = self.face_reader(inputs.motion)
-        source = self.reference_warp.source(inputs, reading.maps.detach(), reading.moments.detach())
+        maps = reading.maps.detach().to(inputs.image)
+        source = self.reference_warp.source(inputs, maps, reading.moments.detach())
         return DiTReference(inputs.latents, tokens, source, reading)
 
     def prepare(self, inputs: AnimationInputs) -> DiTConditioning:

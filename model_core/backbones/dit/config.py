@@ -8,7 +8,15 @@ from typing import Any, Literal
 
 from ...errors import CheckpointError
 
-_OURS = ("latent_stride", "prompt_tokens", "video_attention_after", "video_attention", "reference_warp", "latent_fold")
+_OURS = (
+    "latent_stride",
+    "prompt_tokens",
+    "video_attention_after",
+    "video_attention",
+    "reference_warp",
+    "latent_fold",
+    "conditions_beside",
+)
 _TUPLES = ("dual_attention_layers", "video_attention_after")
 
 
@@ -26,6 +34,8 @@ class DiTConfig:
         reference_warp: the reference tokens show the reference moved to where the driving frame says; relative to
             it are the noisy latents that the network sees and the clean ones that it predicts (ours, for narrow
             models: tokens of a few hundred numbers cannot carry a picture exactly, and a difference need not).
+        conditions_beside: a noisy token is also given, each through a matrix, the reference's and the driving token of
+            its own place (ours, for narrow models: attention alone takes long to learn where that is).
         latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
             1 where latents are not folded pixels.
     """
@@ -49,6 +59,7 @@ class DiTConfig:
     video_attention: Literal["full", "factorised"] = "full"
     reference_warp: bool = False
     latent_fold: int = 1
+    conditions_beside: bool = False
 
     def __post_init__(self) -> None:
         for name in _TUPLES:  # JSON knows lists only

@@ -36,6 +36,8 @@ class Denoiser(nn.Module):
                 for block in config.video_attention_after
             }
         )
+        beside = range(2) if config.conditions_beside else ()  # reference, driving
+        self.beside = nn.ModuleList([nn.Linear(config.width, config.width, bias=False) for _ in beside])
         self.register_buffer("null_prompt", torch.zeros(1, config.prompt_tokens, config.joint_attention_dim))
         self.register_buffer("null_pooled", torch.zeros(1, config.pooled_projection_dim))
         self._begin_with_nothing()
@@ -99,7 +101,10 @@ class Denoiser(nn.Module):
         """The noisy group's tokens behind all blocks, the timesteps' embedding, and what video attention has seen."""
         network = self.transformer
         length = groups[0].shape[1]
-        tokens = torch.cat(list(groups), dim=1)
+        noisy, *conditions = groups
+        for layer, condition in zip(self.beside, conditions, strict=False):  # a branch may leave some out
+            noisy = noisy + layer(condition)
+        tokens = torch.cat([noisy, *conditions], dim=1)
         count = len(tokens)
         embedded = network.time_text_embed(timesteps.flatten(), self.null_pooled.to(tokens).expand(count, -1))
         prompt = network.context_embedder(self.null_prompt.to(tokens)).expand(count, -1, -1)

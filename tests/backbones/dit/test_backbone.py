@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -127,3 +128,23 @@ def test_a_warping_model_needs_the_portraits_own_signal(make_dit: Make) -> None:
     image = torch.rand(1, 3, 32, 32)
     with pytest.raises(InputError, match="own motion signal"):
         backbone.encode_reference(ReferenceInputs(image, backbone.encode(image)))
+
+
+def test_conditions_beside_reach_a_place_without_any_attention(make_dit: Make) -> None:
+    backbone = make_dit(conditions_beside=True, num_layers=1, dual_attention_layers=(), video_attention_after=())
+    (block,) = backbone.denoiser.transformer.transformer_blocks
+    for parameter in block.parameters():
+        parameter.zero_()
+    condition = conditioning_of(backbone)
+    changed = condition.driving.clone()
+    changed[:, 1, 5] += 1  # the sixth of 4 x 4 places, in the second frame
+    other = dataclasses.replace(condition, driving=changed)
+    before, after = (
+        backbone.predict_branch(latents(), torch.tensor(500.0), seen, Branch.DRIVING) for seen in (condition, other)
+    )
+    moved = (after - before).abs().amax(dim=2)[0].unflatten(-1, (4, 2)).unflatten(1, (4, 2)).amax(dim=(2, 4))
+    assert (moved > 1e-3).nonzero().tolist() == [[1, 1, 1]]
+    still = [
+        backbone.predict_branch(latents(), torch.tensor(500.0), seen, Branch.REFERENCE) for seen in (condition, other)
+    ]
+    torch.testing.assert_close(still[0], still[1])
