@@ -21,12 +21,13 @@ from tqdm import tqdm
 
 from ..autoencoders import KLAutoencoder
 from ..backbones.dit import DiTBackbone
+from ..backbones.dit.denoiser import Denoiser
 from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
-from ..weights.sd3 import read_sd3
+from ..weights.sd3 import null_prompt, read_sd3
 from .clips import ClipDataset, list_clips
 from .coarse import coarse_data, fit_coarse
 from .config import TrainConfig
@@ -67,15 +68,27 @@ def _take_base(model: PortraitModel, name: str) -> None:
         raise InputError(f"base_from {name}: only the dit family starts from Stable Diffusion 3; remove the setting")
     weights = read_sd3(Path(name))
     load_strict(model.backbone.denoiser.transformer, weights.transformer, name=name)
-    _log.warning(
-        "%s: holds no embeddings of the null prompt (its text encoders would make them), so they are zeros; where you "
-        "have them, set backbone.denoiser.null_prompt and null_pooled in the model file",
-        name,
-    )
+    _take_null_prompt(model.backbone.denoiser, name)
     if isinstance(model.autoencoder, KLAutoencoder):
         if weights.autoencoder is None:
             raise InputError(f"base_from {name}: has no autoencoder; give the whole folder or file of the model")
         load_strict(model.autoencoder.vae, weights.autoencoder, name=name)
+
+
+def _take_null_prompt(denoiser: Denoiser, name: str) -> None:
+    prompt = null_prompt(Path(name), denoiser.transformer)
+    if prompt is None:
+        _log.warning(
+            "%s: holds no text encoders; the null prompt stays zeros. The whole diffusers folder has them", name
+        )
+        return
+    for stored, made in zip((denoiser.null_prompt, denoiser.null_pooled), prompt, strict=True):
+        if stored.shape != made.shape:
+            raise InputError(
+                f"base_from {name}: its null prompt is {tuple(made.shape)}, the model's {tuple(stored.shape)}; set "
+                "model.backbone.prompt_tokens and the prompt's widths to the base model's"
+            )
+        stored.copy_(made)
 
 
 def _take_warp(model: PortraitModel, name: str) -> None:

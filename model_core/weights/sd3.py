@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_sd3_transformer_checkpoint_to_diffusers,
@@ -77,6 +78,35 @@ def read_sd3(path: Path) -> SD3Weights:
     if _FIRST_LAYERS[0] in tensors:
         return SD3Weights(tensors, None)
     return _read_original(tensors, path)
+
+
+def null_prompt(path: Path, transformer: SD3Transformer2DModel) -> tuple[Tensor, Tensor] | None:
+    """Embeddings of the empty prompt, (1, tokens, D) and (1, P) float32, by the folder's own text encoders.
+
+    Made once, when training starts, and stored in the model. Without T5 its tokens are zeros, as in diffusers.
+
+    Args:
+        path: as for ``read_sd3``.
+        transformer: the base model that they are for.
+    Returns:
+        None where there are no text encoders, as in a single file.
+    """
+    if not (path / "text_encoder").is_dir():
+        return None
+    optional = ("text_encoder_3", "tokenizer_3", "image_encoder", "feature_extractor")
+    left_out: dict[str, Any] = {name: None for name in optional if not (path / name).is_dir()}
+    pipeline = StableDiffusion3Pipeline.from_pretrained(
+        path,
+        transformer=transformer,
+        vae=None,
+        local_files_only=True,
+        use_safetensors=True,
+        torch_dtype=torch.bfloat16,  # T5 takes 19 GB in float32
+        **left_out,
+    )
+    with torch.no_grad():
+        tokens, _, pooled, _ = pipeline.encode_prompt("", None, None, do_classifier_free_guidance=False)
+    return tokens.float(), pooled.float()
 
 
 def sd3_config(headers: Sequence[Header]) -> DiTConfig | None:

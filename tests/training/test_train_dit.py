@@ -100,6 +100,26 @@ def test_it_starts_from_published_weights(config: TrainConfig, tmp_path: Path) -
         assert torch.equal(begun.denoiser.transformer.state_dict()[key], value)
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_null_prompt_is_stored_where_the_base_can_make_it(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    backbone = Run(config).model.backbone
+    assert isinstance(backbone, DiTBackbone)
+    SD3Transformer2DModel(**backbone.config.transformer_kwargs()).save_pretrained(tmp_path / "sd3" / "transformer")
+    tokens = torch.rand(1, backbone.config.prompt_tokens + (0 if fits else 1), backbone.config.joint_attention_dim)
+    pooled = torch.rand(1, backbone.config.pooled_projection_dim)
+    monkeypatch.setattr("model_core.training.train.null_prompt", lambda path, transformer: (tokens, pooled))
+    started = dataclasses.replace(config, output=str(tmp_path / "b"), base_from=str(tmp_path / "sd3"))
+    if not fits:
+        with pytest.raises(InputError, match="null prompt is .* set model.backbone.prompt_tokens"):
+            Run(started)
+        return
+    begun = Run(started).model.backbone
+    assert isinstance(begun, DiTBackbone)
+    assert torch.equal(begun.denoiser.null_prompt, tokens) and torch.equal(begun.denoiser.null_pooled, pooled)
+
+
 def test_the_warp_may_come_from_another_model_that_has_one(config: TrainConfig, tmp_path: Path) -> None:
     model = Run(config).model
     with torch.no_grad():

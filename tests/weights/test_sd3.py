@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import SD3Transformer2DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
 from model_core.backbones.dit import DiTConfig
 from model_core.backbones.dit.denoiser import Denoiser, parameter_counts
 from model_core.errors import CheckpointError, ModelNotFoundError
 from model_core.weights.header import read_header
 from model_core.weights.load import load_strict
-from model_core.weights.sd3 import read_sd3, sd3_config, sd3_settings
+from model_core.weights.sd3 import null_prompt, read_sd3, sd3_config, sd3_settings
 
 TINY = {
     "sample_size": 8,
@@ -137,6 +139,59 @@ def test_its_shape_is_read_off_the_tensors_and_it_loads_strictly(transformer: SD
     same(network.transformer.state_dict(), transformer)
     with pytest.raises(CheckpointError, match="missing"):
         load_strict(network.transformer, {"pos_embed.proj.bias": tensors["pos_embed.proj.bias"]}, name="sd3")
+
+
+def with_text_encoders(folder: Path) -> SD3Transformer2DModel:
+    """A tiny diffusers folder with two of the three text encoders, as users without T5 have it."""
+    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "a</w>": 3}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+    config = CLIPTextConfig(
+        vocab_size=4,
+        hidden_size=4,
+        intermediate_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        projection_dim=5,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    torch.manual_seed(0)
+    encoders = [CLIPTextModelWithProjection(config) for _ in range(2)]
+    transformer = SD3Transformer2DModel(**{**TINY, "joint_attention_dim": 12})
+    StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=None,
+        text_encoder=encoders[0],
+        tokenizer=tokenizer,
+        text_encoder_2=encoders[1],
+        tokenizer_2=tokenizer,
+        text_encoder_3=None,
+        tokenizer_3=None,
+    ).save_pretrained(folder / "sd3")
+    return transformer
+
+
+def test_the_null_prompt_is_made_by_the_folders_own_text_encoders(tmp_path: Path) -> None:
+    transformer = with_text_encoders(tmp_path)
+    made = null_prompt(tmp_path / "sd3", transformer)
+    assert made is not None
+    tokens, pooled = made
+    assert tokens.shape == (1, 77 + 256, 12) and pooled.shape == (1, 10)
+    encoder = CLIPTextModelWithProjection.from_pretrained(tmp_path / "sd3" / "text_encoder")
+    nothing = torch.tensor([[0, *[1] * 76]])
+    wanted = encoder(nothing, output_hidden_states=True)
+    torch.testing.assert_close(tokens[:, :77, :4], wanted.hidden_states[-2], atol=0.03, rtol=0.03)
+    torch.testing.assert_close(pooled[:, :5], wanted.text_embeds, atol=0.03, rtol=0.03)
+    assert not tokens[:, 77:].any() and not tokens[..., 8:].any()
+
+
+def test_a_folder_without_text_encoders_has_no_null_prompt(transformer: SD3Transformer2DModel, tmp_path: Path) -> None:
+    transformer.save_pretrained(tmp_path / "sd3" / "transformer")
+    assert null_prompt(tmp_path / "sd3", transformer) is None
 
 
 @pytest.mark.parametrize("published", [True, False])
