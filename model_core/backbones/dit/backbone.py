@@ -20,6 +20,8 @@ from .positions import DRIVING, NOISY, REFERENCE
 
 _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02
+_SPREADS = {Branch.UNCONDITIONAL: 1.0, Branch.REFERENCE: 0.5, Branch.DRIVING: 0.25, Branch.FULL: 0.25}
+"""How far clean latents are from what a branch's predictions are relative to, as a standard deviation."""
 
 
 class DiTBackbone(PortraitBackbone):
@@ -146,19 +148,30 @@ class DiTBackbone(PortraitBackbone):
             temporal: False leaves video attention out (training stage 1).
         """
         timesteps = timestep.reshape(-1, 1).expand(latents.shape[:2]).to(latents.device)
-        seen, base, sigma = latents, None, (timesteps / _TIMESTEPS)[..., None, None, None]
-        if self.config.reference_warp:
-            base = self._beside(latents, conditioning, branch)
-            seen = (latents.float() - (1 - sigma) * base.float()).to(latents.dtype)
-        noisy = self.denoiser.embed(seen.flatten(0, 1), NOISY)
-        groups = [noisy, *self._groups(conditioning, branch, latents.shape[1])]
+        if not self.config.reference_warp:
+            return self._run(latents, timesteps, conditioning, branch, temporal)
+        base = self._beside(latents, conditioning, branch).float()
+        sigma = (timesteps / _TIMESTEPS)[..., None, None, None].float()
+        noisy = latents.float() - (1 - sigma) * base
+        spread = _SPREADS[branch]
+        # of noisy = (1 - sigma) * difference + sigma * noise the best linear guess of the difference, and what is left
+        variance = ((1 - sigma) * spread) ** 2 + sigma**2
+        guess = noisy * ((1 - sigma) * spread**2 / variance)
+        made = self._run((guess / spread).to(latents), timesteps, conditioning, branch, temporal)
+        clean = base + guess + made.float() * (spread * sigma / variance.sqrt())
+        return ((latents.float() - clean) / sigma.clamp(min=_LEAST_SIGMA)).to(latents.dtype)
+
+    def _run(
+        self, seen: Tensor, timesteps: Tensor, conditioning: DiTConditioning, branch: Branch, temporal: bool
+    ) -> Tensor:
+        """The network itself: (B, F, C, h, w) to (B, F, C, h, w), with timesteps (B, F)."""
+        groups = [
+            self.denoiser.embed(seen.flatten(0, 1), NOISY),
+            *self._groups(conditioning, branch, seen.shape[1]),
+        ]
         history = conditioning.history if branch is Branch.FULL else None
-        size = (latents.shape[-2], latents.shape[-1])
-        made = self.denoiser(groups, timesteps, size=size, history=history, temporal=temporal).view_as(latents)
-        if base is None:
-            return made
-        velocity = (latents.float() - made.float() - base.float()) / sigma.clamp(min=_LEAST_SIGMA)
-        return velocity.to(latents.dtype)
+        size = (seen.shape[-2], seen.shape[-1])
+        return self.denoiser(groups, timesteps, size=size, history=history, temporal=temporal).view_as(seen)
 
     def _groups(self, conditioning: DiTConditioning, branch: Branch, frames: int) -> list[Tensor]:
         """The condition groups of a branch, each (B * F, S, D)."""
@@ -178,7 +191,8 @@ class DiTBackbone(PortraitBackbone):
             still = reference.tokens.repeat_interleave(frames, 0)
         else:
             moved = self._move(reference, motion).latents
-            clean, still = clean - moved, self.denoiser.embed(moved.flatten(0, 1), REFERENCE)
+            clean = (clean - moved) / _SPREADS[Branch.FULL]
+            still = self.denoiser.embed(moved.flatten(0, 1), REFERENCE)
         noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
         groups = [noisy, still, self._driving_tokens(motion).flatten(0, 1)]
         return self.denoiser.remember(groups, batch)

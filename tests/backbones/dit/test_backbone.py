@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import pytest
@@ -112,15 +113,23 @@ def test_any_resolution(make_dit: Make, size: tuple[int, int]) -> None:
     assert backbone.predict_branch(noisy, torch.tensor(1.0), condition, Branch.DRIVING).shape == noisy.shape
 
 
-def test_a_warped_reference_is_what_predictions_are_relative_to(make_dit: Make) -> None:
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 1.0])
+def test_a_network_that_says_nothing_leaves_the_best_linear_guess(make_dit: Make, sigma: float) -> None:
+    """Of clean frames that differ from the moved reference by white noise, closed form: the Wiener filter."""
     backbone = make_dit(reference_warp=True, latent_fold=2)
     for parameter in backbone.denoiser.transformer.proj_out.parameters():
         parameter.zero_()
     condition = conditioning_of(backbone, size=32)
-    noisy, timestep = latents(side=16), torch.tensor(250.0)
-    velocity = backbone.predict_branch(noisy, timestep, condition, Branch.DRIVING)
     assert condition.moved is not None
-    torch.testing.assert_close(noisy - 0.25 * velocity, condition.moved.latents, atol=1e-5, rtol=1e-5)
+    moved = condition.moved.latents
+    clean = moved + 0.25 * latents(side=16, seed=3)
+    noisy = (1 - sigma) * clean + sigma * latents(side=16, seed=4)
+    velocity = backbone.predict_branch(noisy, torch.tensor(1000 * sigma), condition, Branch.DRIVING)
+    found = noisy - sigma * velocity
+    error = (found - clean).square().mean().sqrt()
+    assert error == pytest.approx(0.25 * sigma / math.hypot(0.25 * (1 - sigma), sigma), rel=0.05)
+    if sigma == 1:
+        torch.testing.assert_close(found, moved, atol=1e-5, rtol=1e-5)
 
 
 def test_a_warping_model_needs_the_portraits_own_signal(make_dit: Make) -> None:
