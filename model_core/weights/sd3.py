@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+from diffusers import SD3Transformer2DModel
 from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_sd3_transformer_checkpoint_to_diffusers,
@@ -93,6 +93,8 @@ def null_prompt(path: Path, transformer: SD3Transformer2DModel) -> tuple[Tensor,
     """
     if not (path / "text_encoder").is_dir():
         return None
+    from diffusers import StableDiffusion3Pipeline  # it warns, when imported, of optional packages that are not there
+
     optional = ("text_encoder_3", "tokenizer_3", "image_encoder", "feature_extractor")
     left_out: dict[str, Any] = {name: None for name in optional if not (path / name).is_dir()}
     pipeline = StableDiffusion3Pipeline.from_pretrained(

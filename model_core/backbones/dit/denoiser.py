@@ -126,6 +126,9 @@ class Denoiser(nn.Module):
         for layer in quiet:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        if len(self.beside):  # products of random matrices would all but lose some directions of a patch
+            for layer in (self.transformer.pos_embed.proj, *self.beside):
+                nn.init.orthogonal_(layer.weight)
 
 
 def parameter_counts(config: DiTConfig) -> tuple[int, int]:
