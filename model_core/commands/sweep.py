@@ -17,17 +17,22 @@ from ..plots import scores_figure
 
 SCALES = {"identity": (1.0, 1.5, 2.0, 2.5), "motion": (1.0, 1.5, 2.0, 2.5)}
 """What is tried of each scale while the others stay 1; 1 is the same model for all."""
+PAPER = {"identity": 2.0, "motion": 2.5, "continuity": 1.0}
+"""Stable Video-Driven Portraits' own scales, all at once."""
 _SHOWN = ("psnr", "landmark_error", "landmark_jitter")
 
 
 def sweep_methods(model: PortraitModel, sampling: SamplingConfig) -> dict[str, Method]:
-    """A method for every point of ``SCALES``."""
+    """A method for every point of ``SCALES``, and the paper's own scales."""
     plain = dataclasses.replace(sampling, identity=1.0, motion=1.0, continuity=1.0)
-    return {
+    methods = {
         f"{name} {value:g}": by_model(model, SamplingConfig(**{**dataclasses.asdict(plain), name: value}))
         for name, values in SCALES.items()
         for value in values
     }
+    together = ", ".join(f"{name} {value:g}" for name, value in PAPER.items())
+    methods[together] = by_model(model, SamplingConfig(**{**dataclasses.asdict(plain), **PAPER}))
+    return methods
 
 
 def plot_sweep(path: Path, scores: Sequence[Score]) -> None:
