@@ -17,6 +17,7 @@ from .config import DiTConfig
 from .denoiser import Denoiser, HistoryState
 from .face_reader import FaceReader, Reading
 from .positions import DRIVING, NOISY, REFERENCE
+from .redraw import Redraw
 
 _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02
@@ -47,6 +48,7 @@ class DiTBackbone(PortraitBackbone):
         self.face_reader = FaceReader() if config.reference_warp else None
         warp = ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride) if config.reference_warp else None
         self.reference_warp = warp
+        self.redraw = Redraw(fold=config.latent_fold) if config.redraw else None
 
     @property
     def latent_spec(self) -> LatentSpec:
@@ -68,7 +70,7 @@ class DiTBackbone(PortraitBackbone):
 
     @property
     def warp_modules(self) -> list[nn.Module]:
-        return [module for module in (self.face_reader, self.reference_warp) if module is not None]
+        return [module for module in (self.face_reader, self.reference_warp, self.redraw) if module is not None]
 
     @property
     def temporal_modules(self) -> list[nn.Module]:
@@ -204,6 +206,8 @@ class DiTBackbone(PortraitBackbone):
         maps = reading.maps.detach().unflatten(0, motion.shape[:2])
         flow = self.reference_warp(reference.warp_source, maps.to(motion), reading.moments.detach())
         moved = self.reference_warp.move(reference.latents, reference.warp_source, flow)
+        if self.redraw is not None:
+            moved = self.redraw(moved, motion)
         return Moved(moved, flow, (reference.reading, reading))
 
     def _driving_tokens(self, motion: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ _OURS = (
     "video_attention",
     "reference_warp",
     "latent_fold",
+    "redraw",
     "conditions_beside",
 )
 _TUPLES = ("dual_attention_layers", "video_attention_after")
@@ -34,6 +35,7 @@ class DiTConfig:
         reference_warp: the reference tokens show the reference moved to where the driving frame says; relative to
             it are the noisy latents that the network sees and the clean ones that it predicts (ours, for narrow
             models: tokens of a few hundred numbers cannot carry a picture exactly, and a difference need not).
+        redraw: the moved reference is corrected after the driving frame, once per clip, before all else (ours, too).
         conditions_beside: a noisy token is also given, each through a matrix, the reference's and the driving token of
             its own place (ours, for narrow models: attention alone takes long to learn where that is).
         latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
@@ -59,6 +61,7 @@ class DiTConfig:
     video_attention: Literal["full", "factorised"] = "full"
     reference_warp: bool = False
     latent_fold: int = 1
+    redraw: bool = False
     conditions_beside: bool = False
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class DiTConfig:
                 f"DiT config: prompt tokens of width {self.caption_projection_dim} cannot join image tokens of width "
                 f"{self.width}; make caption_projection_dim equal to num_attention_heads * attention_head_dim"
             )
+        if self.redraw and not (self.reference_warp and self.latent_fold > 1):
+            raise CheckpointError("DiT config: redraw needs reference_warp and latents of folded pixels (latent_fold)")
         beyond = [k for k in self.video_attention_after if not 0 <= k < self.num_layers]
         if beyond:
             raise CheckpointError(f"DiT config: video_attention_after {beyond}: there are {self.num_layers} blocks")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...types import PALETTE, Component
 from ..warp.moments import COMPONENTS, share_moments
+from ..warp.u_network import UNetwork
 
 _WIDTHS = (16, 32, 48, 64)
 _DOUBT = 0.05  # less than that counts as nothing, or far-off traces would pull a component's place
@@ -69,34 +70,12 @@ def sure_shares(shares: Tensor) -> Tensor:
     return (shares - _DOUBT).clamp(min=0) / (1 - _DOUBT)
 
 
-def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU())
-
-
-class FaceReader(nn.Module):
+class FaceReader(UNetwork):
     """A small U-shaped network from masked frames to components."""
 
     def __init__(self) -> None:
-        super().__init__()
-        first, second, third, last = _WIDTHS
-        self.enter = nn.Sequential(_conv(3, first, 2), _conv(first, first))
-        self.down = nn.ModuleList([_conv(first, second, 2), _conv(second, third, 2), _conv(third, last, 2)])
-        self.middle = _conv(last, last)
-        self.up = nn.ModuleList(
-            [_conv(last + third, third), _conv(third + second, second), _conv(second + first, first)]
-        )
-        self.out = nn.Conv2d(first, 1 + len(COMPONENTS), 3, padding=1)
+        super().__init__(3, 1 + len(COMPONENTS), _WIDTHS, stride=2)
 
     def forward(self, frames: Tensor) -> Reading:
         """Read masked frames (N, 3, H, W) in [0, 1]."""
-        hidden = self.enter(frames)
-        skips = [hidden]
-        for layer in self.down:
-            hidden = layer(hidden)
-            skips.append(hidden)
-        hidden = self.middle(skips.pop())
-        for layer in self.up:
-            skip = skips.pop()
-            hidden = F.interpolate(hidden, skip.shape[-2:], mode="bilinear", align_corners=False)
-            hidden = layer(torch.cat([hidden, skip], dim=1))
-        return Reading(self.out(hidden))
+        return Reading(self.run(frames))

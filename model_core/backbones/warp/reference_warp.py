@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ...types import ReferenceInputs
 from .background import background_plate
 from .moments import COMPONENTS, FEATURES, component_moments, face_frame
+from .u_network import conv
 
 _WIDTHS = (32, 48, 64)
 _HIDDEN = 192
@@ -74,10 +75,6 @@ class Moved:
     latents: Tensor
     flow: Flow
     readings: Any = None
-
-
-def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU())
 
 
 class CoarseMotion(nn.Module):
@@ -146,10 +143,10 @@ class ReferenceWarp(nn.Module):
         self.stride = stride
         first, second, third = _WIDTHS
         self.coarse = CoarseMotion()
-        self.enter = _conv(7 + 3 + 2 * 7 + 4, first, 2)
-        self.down = nn.ModuleList([_conv(first, second, 2), _conv(second, third, 2)])
-        self.middle = nn.Sequential(_conv(third, third), _conv(third, third))
-        self.up = nn.ModuleList([_conv(third + second, second), _conv(second + first, first)])
+        self.enter = conv(7 + 3 + 2 * 7 + 4, first, 2)
+        self.down = nn.ModuleList([conv(first, second, 2), conv(second, third, 2)])
+        self.middle = nn.Sequential(conv(third, third), conv(third, third))
+        self.up = nn.ModuleList([conv(third + second, second), conv(second + first, first)])
         self.out = nn.Conv2d(first, 4, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
