@@ -21,8 +21,12 @@ from .redraw import Redraw
 
 _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02
-_SPREADS = {Branch.UNCONDITIONAL: 1.0, Branch.REFERENCE: 0.5, Branch.DRIVING: 0.25, Branch.FULL: 0.25}
-"""How far clean latents are from what a branch's predictions are relative to, as a standard deviation."""
+_SPREADS = {Branch.UNCONDITIONAL: 1.0, Branch.REFERENCE: 0.5, Branch.DRIVING: 0.1, Branch.FULL: 0.1}
+"""How far clean latents are from what a branch's predictions are relative to, as a standard deviation.
+
+In most places; where the moved reference is wrong it is further off, but a larger number lets the sampler's own noise
+through, from one step to the next.
+"""
 
 
 class DiTBackbone(PortraitBackbone):

@@ -122,12 +122,12 @@ def test_a_network_that_says_nothing_leaves_the_best_linear_guess(make_dit: Make
     condition = conditioning_of(backbone, size=32)
     assert condition.moved is not None
     moved = condition.moved.latents
-    clean = moved + 0.25 * latents(side=16, seed=3)
+    clean = moved + 0.1 * latents(side=16, seed=3)
     noisy = (1 - sigma) * clean + sigma * latents(side=16, seed=4)
     velocity = backbone.predict_branch(noisy, torch.tensor(1000 * sigma), condition, Branch.DRIVING)
     found = noisy - sigma * velocity
     error = (found - clean).square().mean().sqrt()
-    assert error == pytest.approx(0.25 * sigma / math.hypot(0.25 * (1 - sigma), sigma), rel=0.05)
+    assert error == pytest.approx(0.1 * sigma / math.hypot(0.1 * (1 - sigma), sigma), rel=0.05)
     if sigma == 1:
         torch.testing.assert_close(found, moved, atol=1e-5, rtol=1e-5)
 
