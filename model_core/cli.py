@@ -10,9 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .bundled import BUNDLED, DEFAULT_MODEL
 from .errors import InputError, PortraitError
-
-DEFAULT_MODEL = "vivid-avatars"
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +98,7 @@ def _add_compare(commands: Any) -> None:
     compare = commands.add_parser("compare", help="several models on one short clip, side by side")
     compare.add_argument("--reference", required=True, help="the portrait, an image file")
     compare.add_argument("--driving", required=True, help="the driving video")
-    compare.add_argument("--models", nargs="+", default=["vivid-avatars", "driven-avatars"], metavar="MODEL")
+    compare.add_argument("--models", nargs="+", default=list(BUNDLED), metavar="MODEL")
     compare.add_argument("--output", required=True, help="the video to write")
     compare.add_argument("--sheet", required=True, help="the contact sheet to write")
     compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")

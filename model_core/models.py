@@ -19,6 +19,7 @@ from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
 from .backbones.base import PortraitBackbone
 from .backbones.dit import DiTBackbone, DiTConfig
 from .backbones.unet import UNetBackbone, UNetConfig
+from .bundled import BUNDLED
 from .config import ModelConfig
 from .errors import CheckpointError, ModelNotFoundError
 from .weights.detect import CONFIG_KEY, holds_portrait_model
@@ -112,7 +113,7 @@ def read_config(path: Path) -> ModelConfig:
 
 def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
     """The models found, bundled ones first: this project's files, and folders of public weights."""
-    entries = []
+    entries: list[ModelEntry] = []
     for folder in (ASSETS, *folders):
         for path in sorted(folder.glob("*.safetensors")):
             try:
@@ -123,7 +124,12 @@ def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
         if folder != ASSETS and folder.is_dir():
             found = [path for path in sorted(folder.iterdir()) if holds_weights(path)]
             entries += [ModelEntry(path.name, path, "unet", False) for path in found]
-    return entries
+    return sorted(entries, key=_place)
+
+
+def _place(entry: ModelEntry) -> int:
+    """In a list: the default model first, then the other bundled one, then the rest as they were found."""
+    return BUNDLED.index(entry.name) if entry.bundled and entry.name in BUNDLED else len(BUNDLED)
 
 
 def find_model(name: str | Path, folders: Sequence[Path] = ()) -> Path:

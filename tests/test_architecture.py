@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VOCABULARY = {"types", "config", "errors", "files", "images", "plots"}
+VOCABULARY = {"types", "config", "errors", "files", "images", "plots", "bundled"}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video"}
 JOINERS = {"models", "pipeline"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
+    "bundled": set(),
     "files": set(),
     "plots": {"errors"},
     "config": {"types"},

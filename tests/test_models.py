@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from model_core.bundled import BUNDLED
 from model_core.config import ModelConfig
 from model_core.errors import CheckpointError, ModelNotFoundError
 from model_core.models import (
@@ -68,9 +69,10 @@ def test_bundled_models_come_first_and_foreign_files_are_left_out(saved: Path) -
     saved.with_name("a_text.safetensors").write_text("no tensors at all")
     saved.with_name("a_half.safetensors").write_bytes(saved.read_bytes()[:100])
     entries = available_models([saved.parent])
-    bundled = sorted(path.stem for path in ASSETS.glob("*.safetensors"))
-    assert [entry.name for entry in entries] == [*bundled, "tiny"]
-    assert [entry.bundled for entry in entries] == [True] * len(bundled) + [False]
+    assert sorted(BUNDLED) == sorted(path.stem for path in ASSETS.glob("*.safetensors"))
+    assert [entry.name for entry in entries] == [*BUNDLED, "tiny"]
+    assert [entry.family for entry in entries] == ["unet", "dit", "unet"]
+    assert [entry.bundled for entry in entries] == [True, True, False]
     assert entries[-1].path == saved and entries[-1].family == "unet"
 
 

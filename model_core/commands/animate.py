@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from ..cli import DEFAULT_MODEL
+from ..bundled import DEFAULT_MODEL
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
 from ..faces.backends import load_analyzer
