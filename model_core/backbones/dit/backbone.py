@@ -21,11 +21,11 @@ from .redraw import Redraw
 
 _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02
-_SPREADS = {Branch.UNCONDITIONAL: 1.0, Branch.REFERENCE: 0.5, Branch.DRIVING: 0.1, Branch.FULL: 0.1}
-"""How far clean latents are from what a branch's predictions are relative to, as a standard deviation.
+_SPREAD = 0.1
+"""How far clean latents are from what predictions are relative to, as a standard deviation.
 
-In most places; where the moved reference is wrong it is further off, but a larger number lets the sampler's own noise
-through, from one step to the next.
+In most places of a moved reference; elsewhere they are further off, but a larger number lets the sampler's own noise
+through from one step to the next, and guidance multiplies it.
 """
 
 
@@ -159,12 +159,11 @@ class DiTBackbone(PortraitBackbone):
         base = self._beside(latents, conditioning, branch).float()
         sigma = (timesteps / _TIMESTEPS)[..., None, None, None].float()
         noisy = latents.float() - (1 - sigma) * base
-        spread = _SPREADS[branch]
         # of noisy = (1 - sigma) * difference + sigma * noise the best linear guess of the difference, and what is left
-        variance = ((1 - sigma) * spread) ** 2 + sigma**2
-        guess = noisy * ((1 - sigma) * spread**2 / variance)
-        made = self._run((guess / spread).to(latents), timesteps, conditioning, branch, temporal)
-        clean = base + guess + made.float() * (spread * sigma / variance.sqrt())
+        variance = ((1 - sigma) * _SPREAD) ** 2 + sigma**2
+        guess = noisy * ((1 - sigma) * _SPREAD**2 / variance)
+        made = self._run((guess / _SPREAD).to(latents), timesteps, conditioning, branch, temporal)
+        clean = base + guess + made.float() * (_SPREAD * sigma / variance.sqrt())
         return ((latents.float() - clean) / sigma.clamp(min=_LEAST_SIGMA)).to(latents.dtype)
 
     def _run(
@@ -197,7 +196,7 @@ class DiTBackbone(PortraitBackbone):
             still = reference.tokens.repeat_interleave(frames, 0)
         else:
             moved = self._move(reference, motion).latents
-            clean = (clean - moved) / _SPREADS[Branch.FULL]
+            clean = (clean - moved) / _SPREAD
             still = self.denoiser.embed(moved.flatten(0, 1), REFERENCE)
         noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
         groups = [noisy, still, self._driving_tokens(motion).flatten(0, 1)]
