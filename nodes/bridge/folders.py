@@ -7,6 +7,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ...model_core.bundled import BUNDLED
 from ...model_core.weights.detect import holds_portrait_model
 from ...model_core.weights.folder import holds_weights
 from ...model_core.weights.io import WEIGHTS_SUFFIXES
@@ -44,7 +45,6 @@ def model_names() -> list[str]:
     Of ComfyUI's standard folders only files that carry this project's config are listed: their headers are read,
     once for each version of a file.
     """
-    bundled = sorted(path.stem for path in _ASSETS.glob(f"*{_SUFFIX}"))
     installed = [
         name
         for name in folder_paths.get_filename_list(MODELS_FOLDER)
@@ -57,7 +57,7 @@ def model_names() -> list[str]:
         for name in folder_paths.get_filename_list(folder)
         if name.endswith(_SUFFIX) and _is_ours(folder, name)
     ]
-    return [*bundled, *installed, *folders, *elsewhere]
+    return [*BUNDLED, *installed, *folders, *elsewhere]
 
 
 def model_path(name: str) -> Path | None:

@@ -59,6 +59,7 @@ def test_a_workflow_gives_frames(server, name):
         "extract_masks": (256, 256),
         "paste_back": (256, 512),
         "signal_fusion": (height, 3 * width + 8),
+        "two_models": (height, 2 * width + 4),
     }
     assert video.shape == (FRAMES, *shapes.get(name, (height, width)), 3)
     assert video.std(axis=(1, 2, 3)).min() > 8, "a frame is one flat colour"
