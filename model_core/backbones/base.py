@@ -141,9 +141,15 @@ class PortraitBackbone(nn.Module, ABC):
     def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
         """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
 
-    @abstractmethod
     def prepare(self, inputs: AnimationInputs) -> Any:
         """See ``Backbone``."""
+        history = inputs.history
+        return self.condition(
+            inputs.reference,
+            inputs.motion.frames[None],
+            history_latents=None if history is None else history.latents[None],
+            history_motion=None if history is None else history.motion[None],
+        )
 
     @abstractmethod
     def condition(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
-from ..base import AnimationInputs, PortraitBackbone
+from ..base import PortraitBackbone
 from ..warp import Moved, ReferenceWarp
 from .conditioning import DiTConditioning, DiTReference
 from .config import DiTConfig
@@ -97,16 +97,6 @@ class DiTBackbone(PortraitBackbone):
         source = self.reference_warp.source(inputs, maps, reading.moments.detach())
         return DiTReference(inputs.latents, tokens, source, reading)
 
-    def prepare(self, inputs: AnimationInputs) -> DiTConditioning:
-        """Encode the masked driving frames of one clip or chunk, and what the history has to say."""
-        history = inputs.history
-        return self.condition(
-            inputs.reference,
-            inputs.motion.frames[None],
-            history_latents=None if history is None else history.latents[None],
-            history_motion=None if history is None else history.motion[None],
-        )
-
     def condition(
         self,
         reference: DiTReference,
@@ -115,13 +105,7 @@ class DiTBackbone(PortraitBackbone):
         history_latents: Tensor | None = None,
         history_motion: Tensor | None = None,
     ) -> DiTConditioning:
-        """The same for a batch of clips, as training needs it.
-
-        Args:
-            motion: (B, F, 3, H, W) in [0, 1].
-            history_latents: (B, N, C, h, w).
-            history_motion: (B, N, 3, H, W).
-        """
+        """See ``PortraitBackbone``: encode the masked driving frames, and what the history has to say."""
         moved, tokens, history = None, None, None
         if reference.warp_source is not None:
             moved = self._move(reference, motion)
@@ -182,11 +166,11 @@ class DiTBackbone(PortraitBackbone):
         """The condition groups of a branch, each (B * F, S, D)."""
         if branch is Branch.UNCONDITIONAL:
             return []
-        still = conditioning.reference.tokens.repeat_interleave(frames, 0)
-        if branch is Branch.REFERENCE:
-            return [still]
-        moved = conditioning.moved_tokens
-        return [still if moved is None else moved.flatten(0, 1), conditioning.driving.flatten(0, 1)]
+        if branch is Branch.REFERENCE or conditioning.moved_tokens is None:
+            reference = conditioning.reference.tokens.repeat_interleave(frames, 0)
+        else:
+            reference = conditioning.moved_tokens.flatten(0, 1)
+        return [reference] if branch is Branch.REFERENCE else [reference, conditioning.driving.flatten(0, 1)]
 
     def _remember(self, reference: DiTReference, latents: Tensor, motion: Tensor) -> HistoryState:
         """Run the finished frames once: timestep 0 says that there is nothing to denoise in them."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..frames import pick_frames
 from ..warp import Moved, WarpSource
 from .denoiser import HistoryState
 from .face_reader import Reading
@@ -59,15 +60,7 @@ class DiTConditioning:
 
     def take(self, frames: Sequence[int]) -> DiTConditioning:
         """The frames of one window; history stays only with a window that begins at frame 0."""
-        moved = None if self.moved is None else replace(self.moved, latents=_pick(self.moved.latents, frames))
-        tokens = None if self.moved_tokens is None else _pick(self.moved_tokens, frames)
-        part = replace(self, driving=_pick(self.driving, frames), moved=moved, moved_tokens=tokens)
+        moved = None if self.moved is None else self.moved.take(frames)
+        tokens = None if self.moved_tokens is None else pick_frames(self.moved_tokens, frames)
+        part = replace(self, driving=pick_frames(self.driving, frames), moved=moved, moved_tokens=tokens)
         return part if frames[0] == 0 else replace(part, history=None, num_history=0)
-
-
-def _pick(values: Tensor, frames: Sequence[int]) -> Tensor:
-    """Frames along axis 1; a view, without a copy, where they follow one another."""
-    first, last = frames[0], frames[-1]
-    if list(frames) == list(range(first, last + 1)):
-        return values[:, first : last + 1]
-    return values[:, list(frames)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
-from ..base import AnimationInputs, PortraitBackbone
+from ..base import PortraitBackbone
 from ..warp import Moved, ReferenceWarp, WarpSource
 from .attention import ATTENTIONS, Attend, sdpa
 from .conditioning import Reference, UNetConditioning
@@ -123,16 +123,6 @@ class UNetBackbone(PortraitBackbone):
         flow = self.reference_warp(source, motion)
         return Moved(self.reference_warp.move(latents, source, flow), flow)
 
-    def prepare(self, inputs: AnimationInputs) -> UNetConditioning:
-        """Encode the motion signal of one clip or chunk."""
-        history = inputs.history
-        return self.condition(
-            inputs.reference,
-            inputs.motion.frames[None],
-            history_latents=None if history is None else history.latents[None],
-            history_motion=None if history is None else history.motion[None],
-        )
-
     def condition(
         self,
         reference: Reference,
@@ -141,13 +131,7 @@ class UNetBackbone(PortraitBackbone):
         history_latents: Tensor | None = None,
         history_motion: Tensor | None = None,
     ) -> UNetConditioning:
-        """The same for a batch of clips, as training needs it.
-
-        Args:
-            motion: (B, F, 3, H, W) in [0, 1].
-            history_latents: (B, N, C, h, w).
-            history_motion: (B, N, 3, H, W).
-        """
+        """See ``PortraitBackbone``: encode the motion signal."""
         moved = None
         if reference.warp_source is not None:
             moved = self._move(reference.latents, reference.warp_source, motion)

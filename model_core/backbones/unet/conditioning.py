@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..frames import pick_frames
 from ..warp import Moved, WarpSource
 from .networks import Seen
 
@@ -52,14 +53,6 @@ class UNetConditioning:
 
     def take(self, frames: Sequence[int]) -> UNetConditioning:
         """The frames of one window; history stays only with a window that begins at frame 0."""
-        moved = None if self.moved is None else replace(self.moved, latents=_pick(self.moved.latents, frames))
-        part = replace(self, pose=_pick(self.pose, frames), moved=moved)
+        moved = None if self.moved is None else self.moved.take(frames)
+        part = replace(self, pose=pick_frames(self.pose, frames), moved=moved)
         return part if frames[0] == 0 else replace(part, history_latents=None, history_pose=None)
-
-
-def _pick(values: Tensor, frames: Sequence[int]) -> Tensor:
-    """Frames along axis 1; a view, without a copy, where they follow one another."""
-    first, last = frames[0], frames[-1]
-    if list(frames) == list(range(first, last + 1)):
-        return values[:, first : last + 1]
-    return values[:, list(frames)]

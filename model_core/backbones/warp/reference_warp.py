@@ -12,7 +12,7 @@ dense motion in this order are the idea of first-order motion models; here the k
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...types import ReferenceInputs
+from ..frames import pick_frames
 from .background import background_plate
 from .moments import COMPONENTS, FEATURES, component_moments, face_frame
-from .u_network import conv
+from .u_network import UShape, conv
 
 _WIDTHS = (32, 48, 64)
 _HIDDEN = 192
@@ -76,6 +77,10 @@ class Moved:
     flow: Flow
     readings: Any = None
 
+    def take(self, frames: Sequence[int]) -> Moved:
+        """The latents of the frames of one window; the rest is for training, which has no windows."""
+        return replace(self, latents=pick_frames(self.latents, frames))
+
 
 class CoarseMotion(nn.Module):
     """From two faces' moments to the smooth motion of head and body."""
@@ -128,7 +133,7 @@ class CoarseMotion(nn.Module):
         return torch.stack([*linear, *square, *cubic], dim=-1)
 
 
-class ReferenceWarp(nn.Module):
+class ReferenceWarp(UShape):
     """Predicts a ``Flow`` and applies it to latents.
 
     Args:
@@ -188,7 +193,7 @@ class ReferenceWarp(nn.Module):
         head, body = (offset.unflatten(1, size).permute(0, 3, 1, 2) for offset in coarse)
         by_head, by_body = (_sample(pictures, places + offset.permute(0, 2, 3, 1)) for offset in (head, body))
         seen = [pictures, _resize(flat, size), by_head, by_body, head.to(pictures), body.to(pictures)]
-        out = self._refine(torch.cat(seen, dim=1)).float()
+        out = self.run(torch.cat(seen, dim=1)).float()
         share = torch.sigmoid(out[:, 2:3] - 2)  # of the body's motion
         head, body = (F.avg_pool2d(part, 2) for part in (head, body))
         offset = torch.lerp(head, body, share) + 0.1 * out[:, :2]
@@ -210,19 +215,6 @@ class ReferenceWarp(nn.Module):
         mixed = torch.lerp(background, moved[:, :-1], covers)
         folded = F.pixel_unshuffle(mixed, self.fold) if self.fold > 1 else mixed
         return folded.unflatten(0, (batch, frames)).to(latents.dtype)
-
-    def _refine(self, hidden: Tensor) -> Tensor:
-        hidden = self.enter(hidden)
-        skips = [hidden]
-        for layer in self.down:
-            hidden = layer(hidden)
-            skips.append(hidden)
-        hidden = self.middle(skips.pop())
-        for layer in self.up:
-            skip = skips.pop()
-            hidden = F.interpolate(hidden, skip.shape[-2:], mode="bilinear", align_corners=False)
-            hidden = layer(torch.cat([hidden, skip], dim=1))
-        return torch.as_tensor(self.out(hidden))
 
     def _unfold(self, latents: Tensor) -> Tensor:
         return F.pixel_shuffle(latents, self.fold) if self.fold > 1 else latents

@@ -1,4 +1,4 @@
-"""The small U-shaped convolutional network that reads faces and redraws what moving pixels cannot show."""
+"""Small U-shaped convolutional networks: they read faces, refine motion, and redraw what moving pixels cannot show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,35 @@ def conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=stride, padding=1), nn.GroupNorm(8, outside), nn.SiLU())
 
 
-class UNetwork(nn.Module):
+class UShape(nn.Module):
+    """How such a network runs: down to ever smaller pictures and up again, beside what was seen on the way down.
+
+    Attributes:
+        enter, down, middle, up, out: its layers; ``up`` has as many as ``down``.
+    """
+
+    enter: nn.Module
+    down: nn.ModuleList
+    middle: nn.Module
+    up: nn.ModuleList
+    out: nn.Conv2d
+
+    def run(self, pictures: Tensor) -> Tensor:
+        """(N, C, H, W) to what ``out`` makes, at the size that ``enter`` leaves."""
+        hidden = self.enter(pictures)
+        skips = [hidden]
+        for layer in self.down:
+            hidden = layer(hidden)
+            skips.append(hidden)
+        hidden = self.middle(skips.pop())
+        for layer in self.up:
+            skip = skips.pop()
+            hidden = F.interpolate(hidden, skip.shape[-2:], mode="bilinear", align_corners=False)
+            hidden = layer(torch.cat([hidden, skip], dim=1))
+        return torch.as_tensor(self.out(hidden))
+
+
+class UNetwork(UShape):
     """Halves the picture once for every width after the first, and doubles it again.
 
     Args:
@@ -31,17 +59,3 @@ class UNetwork(nn.Module):
         self.middle = conv(last, last)
         self.up = nn.ModuleList([conv(coarse + fine, fine) for fine, coarse in reversed(pairs)])
         self.out = nn.Conv2d(first, outside, 3, padding=1)
-
-    def run(self, pictures: Tensor) -> Tensor:
-        """(N, inside, H, W) to (N, outside, H / stride, W / stride)."""
-        hidden = self.enter(pictures)
-        skips = [hidden]
-        for layer in self.down:
-            hidden = layer(hidden)
-            skips.append(hidden)
-        hidden = self.middle(skips.pop())
-        for layer in self.up:
-            skip = skips.pop()
-            hidden = F.interpolate(hidden, skip.shape[-2:], mode="bilinear", align_corners=False)
-            hidden = layer(torch.cat([hidden, skip], dim=1))
-        return torch.as_tensor(self.out(hidden))
