@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,10 +16,9 @@ from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
 from ..faces.foreground import estimate_foreground
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
-from ..images import check_reference, load_image, save_image, to_uint8
+from ..images import check_reference, load_image, save_image, to_float, to_uint8
 from ..models import load_model
 from ..pipeline import animate
-from ..types import FaceTrack
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
 from .settings import choose_device
@@ -36,25 +35,27 @@ def run(args: argparse.Namespace) -> None:
     analyzer = MediaPipeAnalyzer()
     track = analyze_frames([to_uint8(image)[0]], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
-    frames = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
-    made = {name: np.stack(list(_frames(args, name, image, track, driving, frames))) for name in args.models}
+    inputs = {
+        "track": track,
+        "driving": driving,
+        "foreground": estimate_foreground(image, track),
+        "driving_frames": to_float(pixels),
+    }
+    made = {name: np.stack(list(_frames(args, name, image, inputs))) for name in args.models}
     height = max(clip.shape[1] for clip in made.values())
     with VideoWriter(args.output, fps=info.fps, audio_from=args.driving if info.has_audio else None) as writer:
         writer.append(np.concatenate([_of_height(clip, height) for clip in made.values()], axis=2))
-    shown = np.linspace(0, len(frames) - 1, min(_COLUMNS, len(frames))).round().astype(int)
+    shown = np.linspace(0, len(pixels) - 1, min(_COLUMNS, len(pixels))).round().astype(int)
     rows = [("driving", list(pixels[shown])), *((name, list(clip[shown])) for name, clip in made.items())]
     save_image(contact_sheet(rows, reference=to_uint8(image)[0]), args.sheet)
     print(f"wrote {args.output} and {args.sheet}: {', '.join(args.models)}, left to right")
 
 
-def _frames(
-    args: argparse.Namespace, name: str, image: Tensor, track: FaceTrack, driving: FaceTrack, frames: Tensor
-) -> Iterator[np.ndarray]:
-    """The frames of one model, (H, W, 3) uint8."""
+def _frames(args: argparse.Namespace, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:
+    """The frames of one model, (H, W, 3) uint8; ``inputs`` are ``animate``'s, the same for all models."""
     model = load_model(name, device=choose_device(args.device), folders=[Path(f) for f in args.models_folder])
-    foreground = estimate_foreground(image, track)
-    made = animate(model, image, driving, track=track, foreground=foreground, driving_frames=frames)
-    with tqdm(total=len(frames), desc=name, unit="frame", file=sys.stderr) as bar:
+    made = animate(model, image, **inputs)
+    with tqdm(total=len(inputs["driving"]), desc=name, unit="frame", file=sys.stderr) as bar:
         for chunk in made:
             bar.update(len(chunk))
             yield from to_uint8(chunk)

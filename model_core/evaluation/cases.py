@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..images import to_float
 from ..training.avatars import HELD_OUT_SEED, make_clip
 from ..types import FaceTrack
 
@@ -38,7 +39,7 @@ def held_out_cases(count: int, frames: int, size: tuple[int, int]) -> Iterator[C
     """The same cases every time, never trained on; ``size`` is (H, W) in pixels, square."""
     for index in range(count):
         clip = make_clip(HELD_OUT_SEED + index, frames=frames + 1, drivers=1, pictured=1, size=size[0])
-        images, driving = (_to_float(pictures) for pictures in (clip["images"], clip["driving_images"][0]))
+        images, driving = (to_float(pictures) for pictures in (clip["images"], clip["driving_images"][0]))
         yield Case(
             reference=images[:1],
             foreground=torch.from_numpy(clip["foreground"][:1, None]).float() / 255,
@@ -47,10 +48,6 @@ def held_out_cases(count: int, frames: int, size: tuple[int, int]) -> Iterator[C
             frames=driving,
             target=images[1:],
         )
-
-
-def _to_float(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _track(landmarks: np.ndarray, size: tuple[int, int]) -> FaceTrack:
