@@ -9,50 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from model_core.models import PortraitModel, save_model
+
 FRAMES = 5
 
 
-@pytest.fixture(scope="module")
-def dit(comfy: Any) -> Any:
+@pytest.fixture
+def dit(comfy: Any, tiny_dit: PortraitModel) -> Any:
     """A random DiT of 32 x 32 pixels as Load Portrait Model gives it."""
-    models, config = comfy.module("model_core.models"), comfy.module("model_core.config")
-    torch.manual_seed(0)
-    model = models.build_model(
-        config.ModelConfig(
-            name="tiny-dit",
-            family="dit",
-            size=(32, 32),
-            motion_kind="masked_frames",
-            autoencoder=config.AutoencoderConfig(kind="fold", stride=4),
-            schedule=config.ScheduleConfig(prediction_type="flow"),
-            sampling=config.SamplingConfig(steps=2, window=4, overlap=1, history=1, chunk=4, scheduler="euler"),
-            backbone={
-                "sample_size": 8,
-                "patch_size": 2,
-                "in_channels": 48,
-                "out_channels": 48,
-                "num_layers": 2,
-                "attention_head_dim": 8,
-                "num_attention_heads": 2,
-                "joint_attention_dim": 4,
-                "caption_projection_dim": 16,
-                "pooled_projection_dim": 4,
-                "pos_embed_max_size": 12,
-                "latent_stride": 4,
-                "prompt_tokens": 1,
-                "dual_attention_layers": [],
-                "video_attention_after": [0],
-                "reference_warp": True,
-                "latent_fold": 4,
-            },
-        )
-    )
-    with torch.no_grad():
-        for parameter in model.backbone.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
     folder = comfy.models_dir / "portraits"
     folder.mkdir(exist_ok=True)
-    models.save_model(model, folder / "tiny-dit.safetensors", dtype=torch.float32)
+    save_model(tiny_dit, folder / "tiny-dit.safetensors", dtype=torch.float32)
     return comfy.module("nodes.bridge").load_model(folder / "tiny-dit.safetensors", "auto")
 
 
