@@ -5,7 +5,8 @@ ones in every block, so behind the first block they differ from step to step, an
 branch has its own groups. Kept are the tokens as they enter (patch embedding and position; the warp and, for the
 driving frames, the autoencoder stand before it) and all that the history has to say: history frames see one another
 and their own conditions only, at timestep zero, so their keys and values in every video attention layer are
-computed once per chunk. The embedding of timestep and null prompt is shared by all frames and branches of a step.
+computed once per chunk. The embedding of timestep and null prompt is the same for all frames and branches of a step;
+it is made anew for each, a few rows beside thousands of tokens.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ class Denoiser(nn.Module):
     """diffusers' SD3Transformer2DModel, whose blocks run over one to three groups of tokens.
 
     Its weights are the base model's, under the base model's names, in ``transformer``. New are ``video_attention``
-    and the stored embeddings of the null prompt, which take the text encoders' place.
+    and the stored embeddings of the null prompt, which take the text encoders' place; in narrow models also ``beside``
+    (``DiTConfig.conditions_beside``). Token groups side by side: Stable Video-Driven Portraits.
     """
 
     null_prompt: Tensor
