@@ -145,16 +145,20 @@ class MotionSignal:
         kind: which of the motion signals this is; a model accepts one kind.
         frames: (F, 3, H, W) float32 in [0, 1], black where nothing is said; a kind of several pictures has three
             channels for each of them.
+        landmarks: (F, 478, 3) float32, what it was drawn from, in pixels of these pictures, which are the portrait's
+            as the model sees it: the portrait is carried to them. None where they are not known.
     """
 
     kind: MotionKind
     frames: Tensor
+    landmarks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.frames.shape[0]
 
     def take(self, frames: Sequence[int]) -> MotionSignal:
-        return replace(self, frames=self.frames[list(frames)])
+        landmarks = None if self.landmarks is None else self.landmarks[list(frames)]
+        return replace(self, frames=self.frames[list(frames)], landmarks=landmarks)
 
 
 class MotionSource(Protocol):

@@ -1,31 +1,66 @@
-"""Where a film is cut, and where the driving face lies in the portrait in every scene.
+"""Where a film is cut, and how the driving face is placed on the portrait in every scene.
 
-Relative alignment gives the driver at rest the portrait's place. After a cut the same driver sits elsewhere, or
-nearer: with the first scene's alignment the portrait's face would leave its frame. So every scene is aligned by
-its own first frame.
+Motion counts from the driver at rest. After a cut the same driver sits elsewhere, or nearer: with the first scene's
+rest the portrait's face would leave its frame. So every scene has a rest of its own, its first frame where the user
+names none.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Union
+from typing import Literal, Union
 
 import numpy as np
 
-from ..types import FaceTrack
-from .alignment import Alignment, Similarity, placement
+from ..types import FaceTrack, TrackSource
+from ..warp.pixels import carry_pixels
+from .alignment import Similarity, placement, rest_frame
+from .retarget import Retargeted, Turning, retarget
+from .strength import MotionStrength
+
+Placing = Literal["retarget", "relative", "absolute"]
+"""How the driving face is placed on the portrait: landmark by landmark (``retarget``), or as a whole (``alignment``)."""
+
+RestFrame = Union[int, Literal["frontal"]]
 
 _JUMP = 0.6
 """Sizes of the face between two frames: at 25 frames a second, a face that crosses itself 15 times a second."""
 _RESIZE = 1.4
 
 
+@dataclass(frozen=True, kw_only=True)
+class MotionSettings:
+    """How the driver's motion is placed on the portrait.
+
+    Attributes:
+        placing: see ``Placing``.
+        strength: how much of it arrives, by region; only ``retarget`` can tell regions apart.
+        turning: see ``retarget.retarget``.
+        rest_frame: the frame in which the driver is taken to look as the portrait does, counted from the beginning of
+            each scene; "frontal" takes each scene's most frontal and neutral one.
+    """
+
+    placing: Placing = "retarget"
+    strength: MotionStrength = field(default_factory=MotionStrength)
+    turning: Turning = "relative"
+    rest_frame: RestFrame = 0
+
+
 @dataclass(frozen=True)
 class Scene:
-    """Frames from ``start`` on, up to the next scene's, and where they lie in the portrait's image."""
+    """Frames from ``start`` on, up to the next scene's.
+
+    Attributes:
+        start: number of its first frame.
+        place: where its frames lie in the portrait's image, face on face as a whole.
+        rest: the driving face at rest, one frame.
+    """
 
     start: int
     place: Similarity
+    rest: FaceTrack
 
 
 def scene_starts(track: FaceTrack) -> list[int]:
@@ -44,12 +79,72 @@ def scene_starts(track: FaceTrack) -> list[int]:
     return [0, *(np.flatnonzero((jumped | resized) & both) + 1).tolist()]
 
 
-def place_scenes(driving: FaceTrack, reference: FaceTrack, *, mode: Alignment | Literal["retarget"]) -> list[Scene]:
-    """Every scene of a clip, aligned by itself; with absolute alignment the clip is one scene.
+def place_scenes(driving: FaceTrack, reference: FaceTrack, settings: MotionSettings) -> list[Scene]:
+    """Every scene of a clip, placed by itself; with absolute alignment the clip is one scene.
 
-    Args:
-        driving, reference, mode: as for ``placement``; retargeted scenes are placed as relative ones.
+    Raises:
+        InputError: no such rest frame, a reference of several frames, or a face without extent.
     """
-    alignment: Alignment = "relative" if mode == "retarget" else mode
-    starts = scene_starts(driving) if alignment == "relative" else [0]
-    return [Scene(start, placement(driving, reference, mode=alignment, driving_rest_frame=start)) for start in starts]
+    starts = [0] if settings.placing == "absolute" else scene_starts(driving)
+    scenes = []
+    for start, stop in zip(starts, [*starts[1:], len(driving)], strict=True):
+        part = driving.take(range(start, stop))
+        frame = _rest_of(part, settings.rest_frame, first=start == 0)
+        mode: Literal["absolute", "relative"] = "absolute" if settings.placing == "absolute" else "relative"
+        place = placement(part, reference, mode=mode, driving_rest_frame=frame)
+        scenes.append(Scene(start, place, part.take([frame])))
+    return scenes
+
+
+def _rest_of(scene: FaceTrack, frame: RestFrame, *, first: bool) -> int:
+    """The number of a scene's rest frame; a frame that only the first scene is long enough for is its last one."""
+    if frame == "frontal":
+        return rest_frame(scene)
+    return frame if first else min(frame, len(scene) - 1)
+
+
+@dataclass(frozen=True)
+class PlacedMotion:
+    """A driving face placed on the portrait, scene by scene, for those frames that are asked for.
+
+    Attributes:
+        driving: the driving face.
+        scenes: from ``place_scenes``.
+        reference: the portrait's face, one frame.
+        settings: how it is placed.
+    """
+
+    driving: TrackSource
+    scenes: Sequence[Scene]
+    reference: FaceTrack
+    settings: MotionSettings
+
+    def __len__(self) -> int:
+        return len(self.driving)
+
+    def parts(self, start: int, stop: int) -> list[tuple[Scene, range]]:
+        """The scenes of frames ``start`` to ``stop``, and the frames of each."""
+        bounds = [*(scene.start for scene in self.scenes[1:]), len(self)]
+        ranges = [
+            (scene, range(max(scene.start, start), min(end, stop)))
+            for scene, end in zip(self.scenes, bounds, strict=True)
+        ]
+        return [(scene, frames) for scene, frames in ranges if frames]
+
+    def place(self, scene: Scene, track: FaceTrack) -> Retargeted:
+        """Frames of a scene in the portrait's pixels. Label maps are carried with a retargeted face, else dropped."""
+        if self.settings.placing != "retarget":
+            return Retargeted(scene.place.track(track), np.zeros(len(track), bool))
+        made = retarget(
+            track,
+            self.reference,
+            rest=scene.rest,
+            strength=self.settings.strength,
+            turning=self.settings.turning,
+        )
+        if track.label_maps is None:
+            return made
+        maps = carry_pixels(
+            track.label_maps, track.landmarks, made.track.landmarks, size=self.reference.size, labels=True
+        )
+        return replace(made, track=replace(made.track, label_maps=maps))
