@@ -1,4 +1,4 @@
-"""The command line: animate, compare, models, train, prepare, avatars, evaluate."""
+"""The command line: animate, compare, models, train, prepare, avatars, heads, evaluate."""
 
 from __future__ import annotations
 
@@ -106,6 +106,14 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--device", default="auto")
 
 
+def _add_heads(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="table", required=True)
+    table = actions.add_parser("table", help="measure what expressions do to the landmarks")
+    table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
+    table.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
+    table.add_argument("output", help="file to write (.safetensors)")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_core", description="Make a portrait move as a driving video moves."
@@ -135,6 +143,8 @@ def _parser() -> argparse.ArgumentParser:
         "--pictured", type=int, default=0, help="drivers rendered too, which masked frames need; 1 is enough"
     )
     avatars.add_argument("--size", type=int, default=128)
+
+    _add_heads(commands.add_parser("heads", help="what this project derives from rendered heads (needs moderngl)"))
 
     _add_compare(commands)
 
@@ -205,6 +215,12 @@ def _avatars(args: argparse.Namespace) -> None:
     print(f"avatars in {args.output}")
 
 
+def _heads(args: argparse.Namespace) -> None:
+    from .commands.heads import run
+
+    run(args)
+
+
 def _evaluate(args: argparse.Namespace) -> None:
     from .commands.evaluate import run
 
@@ -218,6 +234,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "train": _train,
     "prepare": _prepare,
     "avatars": _avatars,
+    "heads": _heads,
     "evaluate": _evaluate,
 }
 

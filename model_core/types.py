@@ -101,6 +101,8 @@ class FaceTrack:
         size: (H, W) of the frames in pixels.
         label_maps: (F, H, W) uint8 of ``Component`` and ``PersonPart``, or None when they are drawn from the landmarks
             on demand.
+        blendshapes: (F, 51) float32 in [0, 1], expression coefficients in the order of ``faces/blendshapes.py``; None
+            where the analyser reads none, or not in every frame that shows the face.
     """
 
     boxes: np.ndarray
@@ -118,6 +120,7 @@ class FaceTrack:
         """The same track at some frames only, in the order given."""
         index = np.asarray(frames, dtype=np.int64)
         labels = None if self.label_maps is None else self.label_maps[index]
+        shapes = None if self.blendshapes is None else self.blendshapes[index]
         return replace(
             self,
             boxes=self.boxes[index],
@@ -125,7 +128,7 @@ class FaceTrack:
             confidence=self.confidence[index],
             detected=self.detected[index],
             label_maps=labels,
-            blendshapes=None if self.blendshapes is None else self.blendshapes[index],
+            blendshapes=shapes,
         )
 
 

@@ -21,12 +21,15 @@ class FaceDetection:
         confidence: in (0, 1]; what it means is the analyser's to say.
         label_map: (H, W) uint8 of ``Component`` and ``PersonPart`` from an analyser that parses pixels, else None:
             then it is drawn from the landmarks on demand.
+        blendshapes: (51,) float32 in [0, 1], expression coefficients in the order of ``blendshapes.py``, or None from
+            an analyser that reads none.
     """
 
     box: np.ndarray
     landmarks: np.ndarray
     confidence: float
     label_map: np.ndarray | None = None
+    blendshapes: np.ndarray | None = None
 
 
 class FaceAnalyzer(Protocol):

@@ -53,7 +53,8 @@ def track_face(
         policy: how: "interpolate" between the neighbours of the gap (at the clip's ends, the nearest frame is
             held), "hold" the last frame with the face (before the first one, that one), or "error": not at all.
     Returns:
-        the track; ``detected`` is False and ``confidence`` 0 in filled frames.
+        the track; ``detected`` is False and ``confidence`` 0 in filled frames. Blendshapes are filled in as landmarks
+        are, but only where every detection of the face has them: what one lacks is unknown, not missing.
     Raises:
         FaceNotFoundError: no face at all, no such index, or a gap longer than ``max_gap``; frames are named
             from 0.
@@ -187,6 +188,7 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
     confidence = np.zeros(len(chosen), dtype=np.float32)
     confidence[known] = [face.confidence for face in faces]
     labels = [face.label_map for face in faces if face.label_map is not None]
+    shapes = [face.blendshapes for face in faces if face.blendshapes is not None]
     return FaceTrack(
         boxes=_between(boxes, before, after, share, gaps),
         landmarks=_between(landmarks, before, after, share, gaps),
@@ -194,6 +196,9 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
         detected=detected,
         size=size,
         label_maps=np.stack(labels)[before] if len(labels) == len(faces) else None,
+        blendshapes=_between(np.stack(shapes).astype(np.float32), before, after, share, gaps)
+        if len(shapes) == len(faces)
+        else None,
     )
 
 

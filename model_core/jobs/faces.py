@@ -6,7 +6,7 @@ made of them is read from the disk a chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import safe_open
+from torch import Tensor
 
 from ..errors import VideoError
 from ..faces.analyze import detect_faces, follow_face
@@ -32,6 +33,8 @@ BLOCK = 256
 MissingFace = Literal["interpolate", "hold", "error"]
 
 _LAST = "last"
+_TRACK_PARTS = ("boxes", "landmarks", "confidence", "detected", "blendshapes")
+"""Of a stored track; the last is left out where the analyser reads none."""
 _SHORT_GAP = 8
 """Frames without the face that are bridged when it is pasted into the driving frame; longer, and it fades out."""
 _FADE = 4
@@ -63,7 +66,8 @@ class StoredTrack:
         with safe_open(str(self.path), framework="np") as file:
             parts = {
                 name: file.get_slice(name)[frames.start : frames.stop]
-                for name in ("boxes", "landmarks", "confidence", "detected")
+                for name in _TRACK_PARTS
+                if name in file.keys()  # noqa: SIM118 - not a mapping
             }
         return FaceTrack(**parts, size=self.size)
 
@@ -151,6 +155,9 @@ def _save_block(
         "boxes": torch.from_numpy(np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)),
         "landmarks": torch.from_numpy(np.stack(landmarks) if landmarks else np.zeros((0, 478, 3), np.float32)),
     }
+    shapes = [face.blendshapes for face in faces if face.blendshapes is not None]
+    if shapes and len(shapes) == len(faces):
+        tensors["blendshapes"] = torch.from_numpy(np.stack(shapes))
     notes = {"size": f"{size[0]} {size[1]}"} | ({_LAST: "yes"} if last else {})
     place.save(place.faces(number), tensors, notes)
 
@@ -179,9 +186,7 @@ def follow_driving_face(
     while (stored := place.load(place.faces(number))) is not None:
         tensors, notes = stored
         size, number = _size(notes), number + 1
-        parts = (tensors[name].numpy() for name in ("boxes", "landmarks", "confidence"))
-        faces = (FaceDetection(box, points, float(sure)) for box, points, sure in zip(*parts, strict=True))
-        detections += [[next(faces) for _ in range(count)] for count in tensors["counts"].tolist()]
+        detections += _stored_detections(tensors)
         starts += [Fraction(top, bottom) for top, bottom in tensors["starts"].tolist()]
     fps = open_video(driving).fps
     track = follow_face(
@@ -194,14 +199,23 @@ def follow_driving_face(
         smoothing=settings.smoothing,
         fps=float(fps),
     ).track
-    arrays = {name: getattr(track, name) for name in ("boxes", "landmarks", "confidence", "detected")}
-    place.save(place.track, {name: torch.from_numpy(array) for name, array in arrays.items()}, {})
+    arrays = {name: getattr(track, name) for name in _TRACK_PARTS}
+    place.save(place.track, {name: torch.from_numpy(part) for name, part in arrays.items() if part is not None}, {})
     return DrivingFace(
         track=StoredTrack(place.track, len(track), track.size),
         clock=Clock(tuple(starts), fps),
         scenes=place_scenes(track, reference, mode=alignment),
         presence=presence(track.detected),
     )
+
+
+def _stored_detections(tensors: Mapping[str, Tensor]) -> list[list[FaceDetection]]:
+    """A block as ``_save_block`` was given it."""
+    boxes, landmarks = tensors["boxes"].numpy(), tensors["landmarks"].numpy()
+    shapes = tensors["blendshapes"].numpy() if "blendshapes" in tensors else [None] * len(boxes)
+    parts = zip(boxes, landmarks, tensors["confidence"].tolist(), shapes, strict=True)
+    faces = (FaceDetection(box, points, sure, blendshapes=coefficients) for box, points, sure, coefficients in parts)
+    return [[next(faces) for _ in range(count)] for count in tensors["counts"].tolist()]
 
 
 def presence(detected: np.ndarray) -> np.ndarray:

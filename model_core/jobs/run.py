@@ -37,7 +37,7 @@ from .folder import JobFolder
 from .identity import Identity, changed, digest_of, file_digest, model_digest, tensor_digest
 from .paste import OntoDriving, OntoReference, Pasting, Plain
 
-_FORMAT = 1
+_FORMAT = 2
 """Of the job's folder; raise it with every change of what is computed, and old folders start anew."""
 _KEY = "vividportraits_job"
 _DECODED_AT_ONCE = 8

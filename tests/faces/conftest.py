@@ -16,13 +16,19 @@ MEDIA = Path(__file__).parents[3] / "shared" / "media"
 
 
 def make_detection(
-    x: float, y: float, side: float = 100.0, *, look: int = 0, label_map: np.ndarray | None = None
+    x: float,
+    y: float,
+    side: float = 100.0,
+    *,
+    look: int = 0,
+    label_map: np.ndarray | None = None,
+    blendshapes: np.ndarray | None = None,
 ) -> FaceDetection:
     """A square face around (x, y); every ``look`` has its own constellation of landmarks."""
     points = np.random.default_rng(look).uniform(-0.5, 0.5, (NUM_LANDMARKS, 3))
     landmarks = (points * side + (x, y, 0)).astype(np.float32)
     box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], dtype=np.float32)
-    return FaceDetection(box=box, landmarks=landmarks, confidence=0.9, label_map=label_map)
+    return FaceDetection(box=box, landmarks=landmarks, confidence=0.9, label_map=label_map, blendshapes=blendshapes)
 
 
 class ScriptedAnalyzer:

@@ -11,6 +11,7 @@ import pytest
 
 from model_core.errors import CheckpointError, DependencyError, FaceNotFoundError, InputError
 from model_core.faces.analyze import analyze_frames
+from model_core.faces.blendshapes import BLENDSHAPES
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer, _starts, _tiles, find_model
 from model_core.motion.components import RINGS
 from model_core.types import Component
@@ -80,6 +81,32 @@ def test_the_same_frame_gives_the_same_face(analyzer: MediaPipeAnalyzer, real_im
     first = analyzer.detect(picture)[0]
     analyzer.detect(real_image("mona_lisa.jpg"))
     assert np.array_equal(analyzer.detect(picture)[0].landmarks, first.landmarks)
+
+
+@needs_model
+def test_blendshapes_follow_a_face_into_tiles_and_rotations(analyzer: MediaPipeAnalyzer, real_image: Read) -> None:
+    picture = real_image("photo_man.jpg", 400)
+    whole = analyzer.detect(picture)[0].blendshapes
+    assert whole is not None and whole.shape == (len(BLENDSHAPES),) == (51,) and whole.dtype == np.float32
+    assert 0 <= whole.min() and 0.2 < whole.max() <= 1
+    turned = MediaPipeAnalyzer(rotations=True, tiles=False).detect(np.ascontiguousarray(np.rot90(picture, 2)))
+    height, width = picture.shape[:2]
+    far = np.zeros((7 * height, 7 * width, 3), np.uint8)
+    far[:height, :width] = picture
+    assert MediaPipeAnalyzer(tiles=False).detect(far) == []
+    (small,) = analyzer.detect(far)
+    for shapes in (turned[0].blendshapes, small.blendshapes):
+        assert shapes is not None
+        np.testing.assert_allclose(shapes, whole, atol=0.15)
+
+
+@needs_model
+def test_blendshapes_have_their_names_in_mediapipe_s_order(analyzer: MediaPipeAnalyzer, real_image: Read) -> None:
+    import mediapipe
+
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=real_image("photo_man.jpg"))
+    given = [shape.category_name for shape in analyzer._landmarker.detect(image).face_blendshapes[0]]
+    assert given == ["_neutral", *BLENDSHAPES]
 
 
 @needs_model

@@ -67,6 +67,18 @@ def test_the_track_is_smoothed_alike_at_every_resolution() -> None:
     assert smooth_track(replace(tracks[0], label_maps=maps)).label_maps is maps  # parsed pixels are no landmarks
 
 
+def test_blendshapes_are_calmed_and_stay_within_their_range() -> None:
+    landmarks, boxes = np.zeros((20, 478, 3), np.float32), np.tile(np.float32([0, 0, 100, 100]), (20, 1))
+    trembling = np.tile(np.float32([0.0, 0.02]), 10)[:, None].repeat(51, axis=1)
+    trembling[10:] += 0.98  # a blink's speed
+    track = FaceTrack(boxes, landmarks, np.ones(20, np.float32), np.ones(20, bool), (100, 100), blendshapes=trembling)
+    made = smooth_track(track).blendshapes
+    assert made is not None and made.dtype == np.float32 and 0 <= made.min() and made.max() <= 1
+    assert np.abs(np.diff(made[:8], axis=0)).max() < 0.01
+    assert made[9, 0] < 0.2 and made[10, 0] > 0.8
+    assert smooth_track(replace(track, blendshapes=None)).blendshapes is None
+
+
 def test_bad_settings_are_named() -> None:
     with pytest.raises(InputError, match="fps 0"):
         one_euro(np.zeros(3), fps=0)

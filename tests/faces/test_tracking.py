@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_core.errors import FaceNotFoundError, InputError
 from model_core.faces.analyzer import FaceDetection
-from model_core.faces.tracking import assign, track_face
+from model_core.faces.tracking import GapPolicy, assign, track_face
 
 Detect = Callable[..., FaceDetection]
 SIZE = (480, 640)
@@ -143,6 +143,27 @@ def test_label_maps_of_a_parsing_analyser_are_kept(detection: Detect) -> None:
     frames = [[detection(100, 200, label_map=maps[0])], [], [detection(100, 200, label_map=maps[2])]]
     track = track_face(frames, size=SIZE, name="clip")
     assert track.label_maps is not None and track.label_maps[:, 0, 0].tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(("policy", "between"), [("interpolate", 0.5), ("hold", 0.2)])
+def test_blendshapes_are_filled_in_as_landmarks_are(detection: Detect, policy: GapPolicy, between: float) -> None:
+    first, last = (np.full(51, value, np.float32) for value in (0.2, 0.8))
+    frames = [[detection(100, 200, blendshapes=first)], [], [detection(100, 200, blendshapes=last)]]
+    track = track_face(frames, size=SIZE, name="clip", policy=policy)
+    assert track.blendshapes is not None and track.blendshapes.dtype == np.float32
+    np.testing.assert_allclose(track.blendshapes, np.outer([0.2, between, 0.8], np.ones(51)), rtol=1e-6)
+    taken = track.take([2, 0]).blendshapes
+    assert taken is not None and taken[:, 0].tolist() == pytest.approx([0.8, 0.2])
+
+
+def test_one_detection_without_blendshapes_leaves_the_clip_without(detection: Detect) -> None:
+    """A coefficient that nobody read is unknown; a guess would drive a face."""
+    read = np.full(51, 0.5, np.float32)
+    frames = [[detection(100, 200, blendshapes=read)], [detection(100, 200)], [detection(100, 200, blendshapes=read)]]
+    assert track_face(frames, size=SIZE, name="clip").blendshapes is None
+    bystander = detection(500, 200, 50)
+    frames = [[detection(100, 200, blendshapes=read), bystander]] * 3
+    assert track_face(frames, size=SIZE, name="clip").blendshapes is not None  # somebody else's do not count
 
 
 @pytest.mark.parametrize(("setting", "message"), [({"policy": "guess"}, "gap policy"), ({"max_gap": -1}, "max_gap")])

@@ -13,7 +13,7 @@ import torch
 from model_core.errors import CancelledError, FaceNotFoundError, InputError, VideoError
 from model_core.faces.analyze import analyze_frames
 from model_core.images import to_float, to_uint8
-from model_core.jobs import FaceSettings, Watcher, animate_video, run
+from model_core.jobs import FaceSettings, Watcher, animate_video, faces, run
 from model_core.jobs.folder import JobFolder
 from model_core.pipeline import encode_reference, prepare_motion, sample_chunks
 from model_core.video.mark import KEY, VALUE
@@ -104,6 +104,27 @@ def test_driving_frames_themselves_drive_a_job_and_its_history(job, tiny_dit, sq
         do(observer=stop_after(2))
     assert do().resumed == 10
     assert job.output.read_bytes() == undisturbed
+
+
+def test_blendshapes_wait_on_disk_with_the_faces(job, square_analyzer, monkeypatch, tmp_path):
+    seen = iter(np.linspace(0, 1, 40, dtype=np.float32))
+    plain = type(square_analyzer).detect
+
+    def with_blendshapes(self, frame):
+        return [dataclasses.replace(face, blendshapes=np.full(51, next(seen))) for face in plain(self, frame)]
+
+    monkeypatch.setattr(faces, "BLOCK", 8)
+    read = []
+    for number, detect in enumerate((with_blendshapes, plain)):
+        monkeypatch.setattr(type(square_analyzer), "detect", detect)
+        with JobFolder.opened(tmp_path / f"folder {number}") as place:
+            faces.find_faces(place, job.driving, square_analyzer, limit=None)
+            own = analyze_frames(to_uint8(job.image), square_analyzer, name="")
+            face = faces.follow_driving_face(place, job.driving, FaceSettings(), reference=own, alignment="relative")
+            read.append(face.track.take(range(6, 11)).blendshapes)
+    assert read[0].dtype == np.float32
+    np.testing.assert_allclose(read[0], np.linspace(0, 1, 40)[6:11, None].repeat(51, axis=1), atol=1e-6)
+    assert read[1] is None
 
 
 def test_a_changed_setting_starts_anew_and_says_so_but_keeps_the_faces(job, do, monkeypatch, square_analyzer):

@@ -1,0 +1,27 @@
+"""``heads``: the table of expressions, from a head that anyone can download."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..training.heads.correspondence import find_points, see_heads, write_table
+from ..training.heads.ict import load_head
+
+
+def run(args: argparse.Namespace) -> None:
+    """What the words after ``heads`` ask for."""
+    {"table": _table}[args.action](args)
+
+
+def _table(args: argparse.Namespace) -> None:
+    head = load_head(Path(args.head))
+    with tqdm(total=args.identities, desc="heads") as bar:
+        sightings = see_heads(
+            head, MediaPipeAnalyzer(), identities=args.identities, progress=lambda done: bar.update(done - bar.n)
+        )
+    write_table(Path(args.output), head, find_points(head, sightings))
+    print(f"wrote {args.output}, from {len(sightings)} of {args.identities} heads")

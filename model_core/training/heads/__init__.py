@@ -1,0 +1,5 @@
+"""Rendered heads: a public morphable head, painted, lit and asked for its landmarks.
+
+``ict.py`` reads the head, ``paint.py`` gives it skin, ``scene.py`` and ``render.py`` draw it, ``correspondence.py``
+finds the landmarks on it and writes the table of expressions.
+"""
