@@ -109,6 +109,7 @@ class FaceTrack:
     detected: np.ndarray
     size: tuple[int, int]
     label_maps: np.ndarray | None = None
+    blendshapes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -124,6 +125,7 @@ class FaceTrack:
             confidence=self.confidence[index],
             detected=self.detected[index],
             label_maps=labels,
+            blendshapes=None if self.blendshapes is None else self.blendshapes[index],
         )
 
 

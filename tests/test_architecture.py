@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 VOCABULARY = {"types", "config", "errors", "files", "images", "plots", "bundled"}
-ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video"}
+ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
 JOINERS = {"models", "pipeline"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -24,6 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {"types", "errors", "files"},
     **{room: VOCABULARY for room in ROOMS},
     "faces": VOCABULARY | {"weights.catalog", "motion.components"},
+    "motion": VOCABULARY | {"warp"},
+    "warp": VOCABULARY | {"motion.alignment", "motion.components", "motion.head"},
     "sampling": VOCABULARY | {"backbones.base"},
     "weights": VOCABULARY | {"backbones.unet.config", "backbones.dit.config"},
     "models": VOCABULARY | ROOMS,

@@ -167,16 +167,25 @@ def face_size(landmarks: np.ndarray) -> float:
     Args:
         landmarks: (478, 3).
     """
-    left, right = landmarks[_LEFT_EYE].mean(axis=0), landmarks[_RIGHT_EYE].mean(axis=0)
-    across = np.linalg.norm(left - right)
-    down = np.linalg.norm(landmarks[_NOSE_BASE] - (left + right) / 2)
-    return float(np.sqrt(across * down))
+    return float(face_sizes(landmarks))
+
+
+def face_sizes(landmarks: np.ndarray) -> np.ndarray:
+    """``face_size`` of each of many faces: (..., 478, 3) to (...)."""
+    left, right = (landmarks[..., eye, :].mean(axis=-2) for eye in (_LEFT_EYE, _RIGHT_EYE))
+    across = np.linalg.norm(left - right, axis=-1)
+    down = np.linalg.norm(landmarks[..., _NOSE_BASE, :] - (left + right) / 2, axis=-1)
+    return np.asarray(np.sqrt(across * down))
 
 
 def face_centre(landmarks: np.ndarray) -> np.ndarray:
-    """The middle between the eyes and the base of the nose, (3,): no blink, word or smile moves it."""
-    eyes = landmarks[np.concatenate([_LEFT_EYE, _RIGHT_EYE])].mean(axis=0)
-    return (eyes + landmarks[_NOSE_BASE]) / 2
+    """The middle between the eyes and the base of the nose, (..., 3): no blink, word or smile moves it.
+
+    Args:
+        landmarks: (..., 478, 3).
+    """
+    eyes = landmarks[..., np.concatenate([_LEFT_EYE, _RIGHT_EYE]), :].mean(axis=-2)
+    return np.asarray((eyes + landmarks[..., _NOSE_BASE, :]) / 2)
 
 
 def rest_frame(track: FaceTrack) -> int:

@@ -1,0 +1,98 @@
+"""The face mesh continued over the whole head: rings around the face that move with the skull and fade to still.
+
+Landmarks end at the face's oval. Hair, ears and neck are carried by rings that repeat the oval farther out and farther
+back. They turn and move as the skull does, not as the jaw; below the chin, where the neck is, they move less, and the
+outermost one does not move at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..motion.alignment import face_centre, face_size, face_sizes
+from ..motion.components import INNER_MOUTH_RINGS, RINGS
+from ..motion.head import rotation
+from ..types import NUM_LANDMARKS, Component
+from .tessellation import FACE_TRIANGLES
+
+_OVAL = RINGS[Component.FACE]
+_OUT = np.array([1.15, 1.4, 1.8, 2.6])
+"""How far out each ring lies, in radii of the oval."""
+_BACK = np.array([0.2, 0.55, 0.9, 1.0])
+"""How far behind the oval, in sizes of the face."""
+_HOLD = np.array([1.0, 1.0, 1.0, 0.0])
+"""How much of the skull's motion it takes part in."""
+_NECK = np.array([0.3, 0.7, 1.0, 1.0])
+"""How much of that is lost three face sizes below the face's centre."""
+_NECK_LENGTH = 3.0
+
+RINGED = NUM_LANDMARKS + len(_OUT) * len(_OVAL)
+"""Vertices of the whole mesh: the landmarks, then the rings from the inside out."""
+
+
+def _ring_triangles() -> np.ndarray:
+    count = len(_OVAL)
+    outer = NUM_LANDMARKS + np.arange(len(_OUT) * count).reshape(len(_OUT), count)
+    loops = np.concatenate([_OVAL[None], outer])
+    inside, outside = loops[:-1], loops[1:]
+    next_in, next_out = np.roll(inside, -1, axis=1), np.roll(outside, -1, axis=1)
+    first = np.stack([inside, outside, next_in], axis=-1)
+    second = np.stack([next_in, outside, next_out], axis=-1)
+    return np.concatenate([first.reshape(-1, 3), second.reshape(-1, 3)])
+
+
+def _between(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Triangles of the strip between two lines of landmarks that share their ends."""
+    first = np.stack([upper[:-1], upper[1:], lower[:-1]], axis=1)
+    second = np.stack([upper[1:], lower[1:], lower[:-1]], axis=1)
+    return np.concatenate([first[1:], second[:-1]])  # at both ends one triangle has no extent
+
+
+def _opening(component: Component) -> np.ndarray:
+    ring = RINGS[component]
+    half = len(ring) // 2
+    lower, upper = ring[: half + 1], np.concatenate([ring[:1], ring[: half - 1 : -1]])
+    if component is Component.LEFT_EYE:  # its ring begins at the right end of the screen
+        lower, upper = lower[::-1], upper[::-1]
+    return _between(upper, lower)
+
+
+EYE_TRIANGLES = np.concatenate([_opening(Component.LEFT_EYE), _opening(Component.RIGHT_EYE)])
+MOUTH_TRIANGLES = _between(*(np.array(ring) for ring in INNER_MOUTH_RINGS))
+RING_TRIANGLES = _ring_triangles()
+
+HEAD_TRIANGLES = np.concatenate([RING_TRIANGLES, FACE_TRIANGLES, EYE_TRIANGLES, MOUTH_TRIANGLES])
+"""The whole mesh, rings first; eyes and mouth are filled from lid to lid and from lip to lip."""
+
+FIRST_EYE = len(RING_TRIANGLES) + len(FACE_TRIANGLES)
+FIRST_MOUTH = FIRST_EYE + len(EYE_TRIANGLES)
+"""Numbers of the first triangles within the eyes and within the mouth."""
+
+
+def with_rings(landmarks: np.ndarray) -> np.ndarray:
+    """The portrait's mesh: (478, 3) landmarks to (RINGED, 3) vertices."""
+    centre, size = face_centre(landmarks), face_size(landmarks)
+    oval = landmarks[_OVAL]
+    rings = centre + (oval - centre) * _OUT[:, None, None]
+    rings[..., 2] = oval[:, 2] + _BACK[:, None] * size
+    return np.concatenate([landmarks, rings.reshape(-1, 3)])
+
+
+def moved_rings(mesh: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mesh in every frame.
+
+    Args:
+        mesh: (RINGED, 3), from ``with_rings``.
+        targets: (F, 478, 3), where the landmarks go.
+    Returns:
+        (F, RINGED, 3).
+    """
+    source, rings = mesh[:NUM_LANDMARKS], mesh[NUM_LANDMARKS:].reshape(len(_OUT), len(_OVAL), 3)
+    centre, size = face_centre(source), face_size(source)
+    below = np.clip((rings[..., 1] - centre[1]) / (size * _NECK_LENGTH), 0, 1)
+    share = (_HOLD[:, None] * (1 - below * _NECK[:, None]))[..., None]
+    scale = face_sizes(targets) / size
+    turned = (rings - centre).reshape(1, -1, 3) @ np.swapaxes(rotation(source, targets), -1, -2)
+    rigid = turned * scale[:, None, None] + face_centre(targets)[:, None]
+    still = rings.reshape(1, -1, 3)
+    return np.concatenate([targets, still + share.reshape(1, -1, 1) * (rigid - still)], axis=1)

@@ -1,0 +1,152 @@
+"""The portrait carried to every frame by its own face mesh: no network, sharp, at any size.
+
+The person moves with the mesh over the still background; eyeballs lie behind the lids, teeth behind the lips. What the
+portrait does not show (an open mouth of a closed one, what a turn uncovers) is painted plainly and has no validity:
+that is where a network is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..motion.alignment import face_size
+from ..types import NUM_LANDMARKS, Component
+from .background import background_plate
+from .border import keep_at_border
+from .eyes import Eyeball
+from .head import FIRST_EYE, HEAD_TRIANGLES, RING_TRIANGLES, moved_rings, with_rings
+from .mesh import MeshFlow, mesh_flow
+from .mouth import InnerMouth
+
+_GRID_FACE = 96.0
+"""Grid points of the flow across a face size; a finer grid moves nothing by more than a tenth of a pixel."""
+
+_UNSEEN, _SEEN = 0.12, 0.5
+"""Stretch up to which a pixel shows nothing of the portrait, and from which on all of it."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The portrait in some frames.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8.
+        validity: (F, H, W) float32 in [0, 1], how much of a pixel the portrait really shows: 0 where it was stretched
+            out of nothing, between lips that were closed, and where the background is made up.
+    """
+
+    frames: np.ndarray
+    validity: np.ndarray
+
+
+@dataclass(frozen=True)
+class PortraitLayers:
+    """All that is made of a portrait once.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        mesh: (V, 3) float64, landmarks and rings, in its pixels.
+        person: (H, W) float32 in [0, 1], what moves.
+        plate: (H, W, 3) uint8, the background without the person.
+        plate_known: (H, W) float32, 1 where the plate is the portrait's own.
+        eyes, mouth: the layers behind lids and lips.
+        step: pixels between two points of the flow's grid.
+    """
+
+    image: np.ndarray
+    mesh: np.ndarray
+    person: np.ndarray
+    plate: np.ndarray
+    plate_known: np.ndarray
+    eyes: tuple[Eyeball, ...]
+    mouth: InnerMouth
+    step: float
+
+    @classmethod
+    def of(cls, image: np.ndarray, landmarks: np.ndarray, person: np.ndarray) -> PortraitLayers:
+        """Take a portrait apart.
+
+        Args:
+            image: (H, W, 3) uint8.
+            landmarks: (478, 3), its face in its pixels.
+            person: (H, W) float in [0, 1], 1 on the person (faces/foreground.py).
+        """
+        points = landmarks.astype(np.float64)
+        size = face_size(points)
+        moving = _soften(person.astype(np.float32), size)
+        plate, known = _plate(image, moving)
+        eyes = (Eyeball.of(image, points, eye) for eye in (Component.LEFT_EYE, Component.RIGHT_EYE))
+        return cls(
+            image=np.ascontiguousarray(image),
+            mesh=with_rings(points),
+            person=moving,
+            plate=plate,
+            plate_known=known,
+            eyes=tuple(eye for eye in eyes if eye is not None),
+            mouth=InnerMouth.of(image, points),
+            step=max(1.0, size / _GRID_FACE),
+        )
+
+    def carry(self, landmarks: np.ndarray) -> Carried:
+        """Carry the portrait to landmarks (F, 478, 3) in its own pixels."""
+        targets = landmarks.astype(np.float64)
+        frames = np.empty((len(targets), *self.image.shape), np.uint8)
+        validity = np.empty(frames.shape[:3], np.float32)
+        for number, mesh in enumerate(moved_rings(self.mesh, targets)):
+            flow = self.flow(mesh)
+            self._carry_person(frames[number], validity[number], flow)
+            for eye in self.eyes:
+                eye.paint(frames[number], validity[number], mesh[:NUM_LANDMARKS, :2])
+            self.mouth.paint(frames[number], validity[number], mesh[:NUM_LANDMARKS])
+        return Carried(frames, validity)
+
+    def flow(self, mesh: np.ndarray) -> MeshFlow:
+        """Where the frame of a moved mesh (V, 3) lies in the portrait, on the grid."""
+        height, width = self.image.shape[:2]
+        grid = (int(np.ceil(height / self.step)), int(np.ceil(width / self.step)))
+        flow = mesh_flow(
+            mesh, self.mesh, HEAD_TRIANGLES, size=grid, step=self.step, two_sided=len(RING_TRIANGLES)
+        )
+        around = flow.triangle < len(RING_TRIANGLES)
+        source = keep_at_border(flow.source, (height, width), step=self.step, free=around)
+        return MeshFlow(source, flow.stretch, flow.triangle)
+
+    def _carry_person(self, frame: np.ndarray, validity: np.ndarray, flow: MeshFlow) -> None:
+        """The moved person over the plate; both results in place."""
+        seen = np.clip((flow.stretch - _UNSEEN) / (_SEEN - _UNSEEN), 0, 1)
+        at_x, at_y = (self._enlarge(flow.source[..., axis]) - np.float32(0.5) for axis in (0, 1))
+        moved = cv2.remap(self.image, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        person = cv2.remap(self.person, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        still = 1 - person
+        frame[:] = cv2.blendLinear(moved, self.plate, person, still)
+        validity[:] = person * self._enlarge(seen) + still * self.plate_known
+
+    def _enlarge(self, grid: np.ndarray) -> np.ndarray:
+        height, width = self.image.shape[:2]
+        if grid.shape == (height, width):
+            return grid
+        # the grid may reach beyond the frame by a part of a step
+        scale = 1 / self.step
+        matrix = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
+        return cv2.warpAffine(
+            grid, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        )
+
+
+def _soften(person: np.ndarray, size: float) -> np.ndarray:
+    """The person and a margin around it, falling off softly: tips of hair and brims of hats move with the head."""
+    margin = max(round(0.12 * size), 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2)
+    return cv2.GaussianBlur(cv2.dilate(person, kernel), (0, 0), margin / 2)
+
+
+def _plate(image: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The background without the person, (H, W, 3) uint8, and where it is the portrait's own, (H, W) float32."""
+    import torch
+
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
+    filled = background_plate(pixels, torch.from_numpy(moving)[None, None])[0].permute(1, 2, 0)
+    return filled.round().clamp(0, 255).to(torch.uint8).numpy(), 1 - moving
