@@ -49,7 +49,7 @@ def _driver(
     chosen = int(rng.integers(len(others)))
     pixels = others[chosen][frames].astype(np.float32) / 255
     landmarks = clip["driving_landmarks"][chosen][frames]
-    return np.clip(carry_pixels(pixels, landmarks, faces, clip["images"].shape[1:3]), 0, 1)
+    return np.clip(carry_pixels(pixels, landmarks, faces, size=clip["images"].shape[1:3]), 0, 1)
 
 
 def _recoloured(pixels: np.ndarray, rng: Generator) -> np.ndarray:

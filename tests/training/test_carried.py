@@ -18,7 +18,7 @@ from model_core.training.config import DataConfig
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("avatars")
     for seed in (1, 2, 3):
-        write_identity(path, seed, frames=6, drivers=0, size=64)
+        write_identity(path, seed, frames=6, drivers=1, size=64)
     return path
 
 
