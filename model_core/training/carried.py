@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..images import to_float, to_uint8
 from ..warp import PortraitLayers
 
 
@@ -20,12 +21,5 @@ def carried_sample(
         person: (H, W) float in [0, 1], 1 on the person.
         targets: (F, 478, 3).
     """
-    layers = PortraitLayers.of(to_bytes(reference), portrait, person)
-    carried = layers.carry(targets)
-    frames = torch.from_numpy(carried.frames).permute(0, 3, 1, 2).contiguous()
-    return {"baseline": frames.float() / 127.5 - 1, "validity": torch.from_numpy(carried.validity)[:, None]}
-
-
-def to_bytes(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [-1, 1] to (H, W, 3) uint8."""
-    return ((image.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
+    carried = PortraitLayers.of(to_uint8(reference[None])[0], portrait, person).carry(targets)
+    return {"baseline": to_float(carried.frames), "validity": torch.from_numpy(carried.validity)[:, None]}

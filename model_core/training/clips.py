@@ -26,12 +26,14 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..files import atomic_path
+from ..images import to_float
 from ..motion.random_scaling import random_scaling
 from ..types import MotionKind
 from .carried import carried_sample
 from .config import DataConfig
 from .drawing import detector_jitter, parsing_map, random_colours
 from .masked import masked_sample
+from .photos import photo_pairs
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         self.consecutive = consecutive
         self.baseline = baseline
         self.clips = list_clips(config.folder, limit=config.limit)
+        self.photos = list_clips(config.photos) if config.photos else []
 
     def __len__(self) -> int:
         return self.length
@@ -117,7 +120,12 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         file = self.clips[rng.integers(len(self.clips))]
         clip = file.load(driver=self.motion_kind == "masked_frames")
         reference, frames = self._choose(rng, len(clip["images"]), file.path)
-        images = _to_float(clip["images"][[reference, *frames]])
+        if self.photos and rng.random() < self.config.photo_share:
+            photo = self.photos[rng.integers(len(self.photos))].load()
+            clip = photo_pairs(photo, clip["landmarks"], len(frames), rng)
+            reference, frames = 0, list(range(1, 1 + len(frames)))
+        pictures = [clip["images"][[reference, *frames]], clip.get("baseline", clip["images"][:0])]
+        images = to_float(np.concatenate(pictures))
         if rng.random() < self.config.colour_augment:
             images = random_colours(images, rng)
         faces = clip["landmarks"][[reference, *frames]]
@@ -128,11 +136,13 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         item = {
             "reference": images[0],
             "reference_foreground": torch.from_numpy(person)[None],
-            "frames": images[1:],
+            "frames": images[1 : 1 + len(frames)],
             "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
             **self._signal(clip, [reference, *frames], faces, rng),
         }
-        if self.baseline:
+        if "baseline" in clip:
+            item.update(baseline=images[1 + len(frames) :], validity=torch.from_numpy(clip["validity"])[:, None])
+        elif self.baseline:
             item.update(carried_sample(images[0], faces[0], person, faces[1 + history :]))
         return item
 
@@ -164,10 +174,6 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             return list(landmarks)
         seed = int(rng.integers(2**32))
         return [random_scaling(marks, np.random.default_rng(seed)) for marks in landmarks]
-
-
-def _to_float(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
 def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:

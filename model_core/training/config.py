@@ -30,6 +30,8 @@ class DataConfig:
         driver_colours: masked frames only: probability that the driver's pixels have colours of their own.
         mask_faults: masked frames only: probability of each fault of a mask (mask_faults.py).
         limit: use the first so many clips only; 0 uses all.
+        photos: prepared photographs that are restored (photos.py), for stage 1 of models with a baseline; or none.
+        photo_share: probability that a sample is of a photograph, where there are any.
     """
 
     folder: str
@@ -42,6 +44,8 @@ class DataConfig:
     driver_colours: float = 0.5
     mask_faults: float = 0.15
     limit: int = 0
+    photos: str | None = None
+    photo_share: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +138,11 @@ class TrainConfig:
                 f"stage 2: samples of {data.history} + {data.frames} frames, but windows of {sampling.history} + "
                 f"{sampling.window} are sampled; make data.history and data.frames equal to model.sampling.history "
                 "and model.sampling.window"
+            )
+        if data.photos is not None and (self.stage == 2 or not self.model.backbone.get("baseline")):
+            raise InputError(
+                "data.photos: photographs do not move, and what is learnt of them is to restore a baseline; set it in "
+                "stage 1 only, for a model with a baseline"
             )
 
 

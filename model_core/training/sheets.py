@@ -40,7 +40,7 @@ def sample_item(model: PortraitModel, item: dict[str, Tensor], *, seed: int) -> 
     latents = sample(
         model.backbone,
         model.backbone.prepare(AnimationInputs(encoded, motion, baseline=baseline)),
-        initial_noise((1, len(motion), *inputs.latents.shape[1:]), seed=seed, device=model.device),
+        initial_noise((1, len(motion), *inputs.latents.shape[1:]), seed=seed, device=model.device).to(model.dtype),
         scheduler=make_scheduler(model.config.schedule, sampling.scheduler),
         steps=sampling.steps,
         windows=CyclicOverlap(len(motion), 0),
