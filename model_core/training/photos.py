@@ -11,11 +11,15 @@ import numpy as np
 from numpy.random import Generator
 
 from ..motion.retarget import retarget
+from ..motion.strength import MotionStrength
 from ..types import FaceTrack
 from ..warp import PortraitLayers, carry_pixels
 
 _SHUT = 0.5
 """Share of the pairs whose portrait has its mouth as closed as the movement allows."""
+
+_STRENGTH = MotionStrength(head_rotation=0.5, head_translation=0.5)
+"""Two random frames of a clip may be twice as far apart as each is from the front."""
 
 _UPPER, _LOWER = 13, 14  # the middle of the inner lips
 
@@ -58,7 +62,7 @@ def _away(own: np.ndarray, size: tuple[int, int], moves: np.ndarray, rng: Genera
         opening = np.linalg.norm(moves[:, _LOWER, :2] - moves[:, _UPPER, :2], axis=1)
         first, second = int(opening.argmax()), int(opening.argmin())
     still, moved, portrait = (_track(face, size) for face in (moves[first], moves[second], own))
-    return retarget(moved, portrait, rest=still).track.landmarks[0]
+    return retarget(moved, portrait, rest=still, strength=_STRENGTH).track.landmarks[0]
 
 
 def _track(face: np.ndarray, size: tuple[int, int]) -> FaceTrack:
