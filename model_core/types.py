@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -187,6 +187,31 @@ class ReferenceInputs:
     latents: Tensor
     foreground: Tensor | None = None
     motion: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The portrait carried to every frame by its own face mesh: what a backbone predicts relative to.
+
+    Attributes:
+        latents: (F, C, h, w).
+        validity: (F, 1, H, W) in [0, 1], at image size: how much of each pixel the portrait really shows.
+    """
+
+    latents: Tensor
+    validity: Tensor
+
+    def __len__(self) -> int:
+        return self.latents.shape[0]
+
+    def take(self, frames: Sequence[int]) -> Baseline:
+        """The same at some frames only, in the order given."""
+        chosen = list(frames)
+        return Baseline(self.latents[chosen], self.validity[chosen])
+
+    def to(self, *args: Any, **kwargs: Any) -> Baseline:
+        """Both tensors through ``Tensor.to``."""
+        return Baseline(self.latents.to(*args, **kwargs), self.validity.to(*args, **kwargs))
 
 
 @dataclass(frozen=True)

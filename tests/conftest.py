@@ -51,7 +51,6 @@ def tiny_config() -> ModelConfig:
             "motion_heads": 1,
             "motion_max_length": 8,
             "reference_pose": True,
-            "reference_concat": True,
             "prediction_type": "sample",
             "image_encoder": {
                 "hidden_size": 8,
@@ -294,8 +293,6 @@ def tiny_dit() -> PortraitModel:
             "latent_stride": 4,
             "prompt_tokens": 2,
             "video_attention_after": [0, 1],
-            "reference_warp": True,
-            "latent_fold": 4,
         },
     )
     torch.manual_seed(0)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from ..types import Branch, HistoryFrames, LatentSpec, MotionSignal, PredictionType, ReferenceInputs
-from .warp import Moved, ReferenceWarp
+from ..types import Baseline, Branch, HistoryFrames, LatentSpec, MotionSignal, PredictionType, ReferenceInputs
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,13 @@ class AnimationInputs:
         reference: what ``Backbone.encode_reference`` returned.
         motion: the signal of every frame to make.
         history: finished frames just before the first one, or None.
+        baseline: the portrait carried to every frame to make, for backbones that use it.
     """
 
     reference: Any
     motion: MotionSignal
     history: HistoryFrames | None = None
+    baseline: Baseline | None = None
 
 
 class Conditioning(Protocol):
@@ -91,14 +92,12 @@ class PortraitBackbone(nn.Module, ABC):
 
     Attributes:
         denoiser: the network that runs at every step.
-        reference_warp: what moves the reference, or None (backbones/warp).
         not_float8: parts of the names of layers in ``large_modules`` that stay as they are where weights are stored
             in float8: those where coarse numbers show first, and those whose weights are used outside of their own
             forward. A small share of the weights.
     """
 
     denoiser: nn.Module
-    reference_warp: ReferenceWarp | None
     not_float8: ClassVar[tuple[str, ...]]
 
     @property
@@ -121,8 +120,8 @@ class PortraitBackbone(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def warp_modules(self) -> list[nn.Module]:
-        """What moves the reference; trained first (stage 0)."""
+    def uses_baseline(self) -> bool:
+        """Whether predictions are relative to the carried portrait, so that ``condition`` needs one."""
 
     @property
     @abstractmethod
@@ -137,16 +136,13 @@ class PortraitBackbone(nn.Module, ABC):
     def encode_reference(self, inputs: ReferenceInputs) -> Any:
         """See ``Backbone``."""
 
-    @abstractmethod
-    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
-        """The warp alone, for training: ``motion`` is (B, F, 3, H, W) in [0, 1]."""
-
     def prepare(self, inputs: AnimationInputs) -> Any:
         """See ``Backbone``."""
-        history = inputs.history
+        history, carried = inputs.history, inputs.baseline
         return self.condition(
             inputs.reference,
             inputs.motion.frames[None],
+            baseline=None if carried is None else Baseline(carried.latents[None], carried.validity[None]),
             history_latents=None if history is None else history.latents[None],
             history_motion=None if history is None else history.motion[None],
         )
@@ -157,6 +153,7 @@ class PortraitBackbone(nn.Module, ABC):
         reference: Any,
         motion: Tensor,
         *,
+        baseline: Baseline | None = None,
         history_latents: Tensor | None = None,
         history_motion: Tensor | None = None,
     ) -> Any:
@@ -164,8 +161,11 @@ class PortraitBackbone(nn.Module, ABC):
 
         Args:
             motion: (B, F, 3, H, W) in [0, 1].
+            baseline: latents (B, F, C, h, w) and validity (B, F, 1, H, W); history frames are their own.
             history_latents: (B, N, C, h, w).
             history_motion: (B, N, 3, H, W).
+        Raises:
+            InputError: the backbone uses a baseline, and there is none.
         """
 
     def predict(

@@ -98,30 +98,6 @@ def _coloured(labels: np.ndarray, place: Similarity, size: tuple[int, int]) -> t
     return frames
 
 
-def component_areas(landmarks: np.ndarray, *, size: tuple[int, int], shrink: int = 2) -> np.ndarray:
-    """How much of every place belongs to each component, exactly: no antialiasing mixes their colours.
-
-    Args:
-        landmarks: (478, >=2) x, y in pixels of the frame.
-        size: (H, W) of the frame.
-        shrink: pixels along each side of a place.
-    Returns:
-        (10, H / shrink, W / shrink) float32 in [0, 1], in the order of ``PALETTE``.
-    """
-    factor = 2
-    large = (size[0] * factor, size[1] * factor)
-    labels = np.zeros(large, dtype=np.uint8)
-    points = place_landmarks(landmarks, source_size=size, size=large)
-    paint_components(labels, points, {component: (int(component),) for component in PALETTE})
-    cell = factor * shrink
-    rows, columns = large[0] // cell, large[1] // cell
-    place = (np.arange(rows)[:, None] * columns + np.arange(columns)).repeat(cell, 0).repeat(cell, 1)
-    kinds = len(Component)
-    counts = np.bincount((place * kinds + labels).ravel(), minlength=rows * columns * kinds)
-    shares = counts.reshape(rows, columns, kinds).astype(np.float32) / cell**2
-    return np.ascontiguousarray(shares[..., [int(component) for component in PALETTE]].transpose(2, 0, 1))
-
-
 def label_map(landmarks: np.ndarray, source_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """One label per pixel, the face's hull included.
 

@@ -7,8 +7,6 @@ A prepared clip is one ``.npz``:
     landmarks          (T, 478, 3) float32, x, y, z in pixels
     driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
     driving_images     (k, T, H, W, 3) uint8, optional: the frames of the first k of them, for masked frames
-    surface            (T, h, w, 3), layers (T, h, w), projections (T, 2, 2, 4), optional, all three: the true optical
-                       flow between any two frames, see correspondence.py
 
 The synthetic avatars are written in this form directly; real clips are brought into it by prepare.py.
 """
@@ -16,7 +14,7 @@ The synthetic avatars are written in this form directly; real clips are brought 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +26,14 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..files import atomic_path
-from ..motion.alignment import face_similarity
+from ..images import to_float
 from ..motion.random_scaling import random_scaling
 from ..types import MotionKind
+from .carried import carried_sample
 from .config import DataConfig
-from .correspondence import BACKGROUND, true_flow
 from .drawing import detector_jitter, parsing_map, random_colours
 from .masked import masked_sample
+from .photos import photo_pairs
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,11 @@ class ClipFile:
 
     path: Path
 
-    def load(self) -> dict[str, np.ndarray]:
-        """All arrays of the clip; a file that is not one is an InputError that names it."""
+    def load(self, *, driver: bool = True) -> dict[str, np.ndarray]:
+        """The arrays of the clip, without other identities' if asked; a file that is no clip is an InputError."""
         try:
             with np.load(self.path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
+                arrays = {name: data[name] for name in data.files if driver or not name.startswith("driving")}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
         missing = sorted({"images", "foreground", "landmarks"} - set(arrays))
@@ -83,16 +82,15 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         reference_motion      (3, H, W) in [0, 1]
         frames                (N + F, 3, H, W) in [-1, 1]
         motion                (N + F, 3, H, W) in [0, 1]: parsing maps, randomly scaled; or masked frames
-        landmarks             (N + F, 478, 2), the true face of the frames, x and y in [-1, 1] of the frame
-        reference_landmarks   (478, 2), the same of the reference
         weights               (F, 2, H, W) in [0, 1]: person, and eyes, brows and mouth
-        flow                  (F, 2, h, w), the true flow from the frames to the reference, in half frames
-        flow_known            (F, 1, h, w), 1 where it is known
 
-    and with masked frames what they show, as each component's share of every place:
+    and with ``baseline``, the reference carried to the target frames' landmarks:
 
-        shown                 (N + F, 10, H / 2, W / 2) in [0, 1]
-        reference_shown       (10, H / 2, W / 2) in [0, 1]
+        baseline              (F, 3, H, W) in [-1, 1]
+        validity              (F, 1, H, W) in [0, 1]
+
+    Motion and baseline are drawn from the same landmarks, the target frames' own: at inference, too, both come from
+    the driver's face retargeted to the portrait.
     """
 
     def __init__(
@@ -103,13 +101,16 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         length: int,
         consecutive: bool,
         motion_kind: MotionKind = "parsing_map",
+        baseline: bool = False,
     ) -> None:
         self.config = config
         self.motion_kind = motion_kind
         self.seed = seed
         self.length = length
         self.consecutive = consecutive
+        self.baseline = baseline
         self.clips = list_clips(config.folder, limit=config.limit)
+        self.photos = list_clips(config.photos) if config.photos else []
 
     def __len__(self) -> int:
         return self.length
@@ -117,27 +118,33 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
         file = self.clips[rng.integers(len(self.clips))]
-        clip = file.load()
+        clip = file.load(driver=self.motion_kind == "masked_frames")
         reference, frames = self._choose(rng, len(clip["images"]), file.path)
-        if self.motion_kind == "masked_frames":
-            signal = masked_sample(clip, reference, frames, self.config, rng)
-        else:
-            signal = self._maps(clip, reference, frames, rng)
-        size = clip["images"].shape[1:3]
-        images = _to_float(clip["images"][[reference, *frames]])
+        if self.photos and rng.random() < self.config.photo_share:
+            photo = self.photos[rng.integers(len(self.photos))].load()
+            clip = photo_pairs(photo, clip["landmarks"], len(frames), rng)
+            reference, frames = 0, list(range(1, 1 + len(frames)))
+        pictures = [clip["images"][[reference, *frames]], clip.get("baseline", clip["images"][:0])]
+        images = to_float(np.concatenate(pictures))
         if rng.random() < self.config.colour_augment:
             images = random_colours(images, rng)
+        faces = clip["landmarks"][[reference, *frames]]
+        if rng.random() < self.config.detector_jitter:
+            faces = detector_jitter(faces, rng)
         history = self.config.history if self.consecutive else 0
-        return {
+        person = clip["foreground"][reference].astype(np.float32) / 255
+        item = {
             "reference": images[0],
-            "reference_foreground": torch.from_numpy(clip["foreground"][reference, None]).float() / 255,
-            "frames": images[1:],
-            "reference_landmarks": _places(clip["landmarks"][reference], size),
-            "landmarks": _places(clip["landmarks"][frames], size),
+            "reference_foreground": torch.from_numpy(person)[None],
+            "frames": images[1 : 1 + len(frames)],
             "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
-            **_flow(clip, reference, frames[history:]),
-            **signal,
+            **self._signal(clip, [reference, *frames], faces, rng),
         }
+        if "baseline" in clip:
+            item.update(baseline=images[1 + len(frames) :], validity=torch.from_numpy(clip["validity"])[:, None])
+        elif self.baseline:
+            item.update(carried_sample(images[0], faces[0], person, faces[1 + history :]))
+        return item
 
     def _choose(self, rng: Generator, total: int, path: Path) -> tuple[int, list[int]]:
         count = self.config.frames + (self.config.history if self.consecutive else 0)
@@ -149,28 +156,17 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             return reference, list(range(start, start + count))
         return reference, [int(i) for i in rng.choice(total, size=count, replace=False)]
 
-    def _maps(
-        self, clip: dict[str, np.ndarray], reference: int, frames: list[int], rng: Generator
+    def _signal(
+        self, clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, rng: Generator
     ) -> dict[str, Tensor]:
-        """The parsing maps of a sample."""
-        size = clip["images"].shape[1:3]
-        driving = self._driving(rng, clip)
-        portrait, drivers = clip["landmarks"][reference], driving[frames]
-        if driving is not clip["landmarks"] and rng.random() < self.config.relative:
-            drivers = face_similarity(driving[reference], portrait, size=size).points(drivers)
-        if rng.random() < self.config.detector_jitter:
-            faces = detector_jitter(np.concatenate([portrait[None], drivers]), rng)
-            portrait, drivers = faces[0], faces[1:]
-        return {
-            "reference_motion": parsing_map(portrait, size),
-            "motion": torch.stack([parsing_map(marks, size) for marks in self._scale(rng, drivers)]),
-        }
-
-    def _driving(self, rng: Generator, clip: dict[str, np.ndarray]) -> np.ndarray:
-        others = clip.get("driving_landmarks")
-        if others is None or len(others) == 0 or rng.random() >= self.config.cross_identity:
-            return clip["landmarks"]
-        return others[rng.integers(len(others))]
+        """``reference_motion`` and ``motion``; the reference comes first in ``frames`` and ``faces``."""
+        if self.motion_kind == "masked_frames":
+            signal = masked_sample(clip, frames, faces, self.config, rng)
+        else:
+            size = clip["images"].shape[1:3]
+            drawn = [faces[0], *self._scale(rng, faces[1:])]
+            signal = torch.stack([parsing_map(face, size) for face in drawn])
+        return {"reference_motion": signal[0], "motion": signal[1:]}
 
     def _scale(self, rng: Generator, landmarks: np.ndarray) -> list[np.ndarray]:
         """One scaling for all frames of a sample: a clip shows one driver."""
@@ -178,28 +174,6 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             return list(landmarks)
         seed = int(rng.integers(2**32))
         return [random_scaling(marks, np.random.default_rng(seed)) for marks in landmarks]
-
-
-def _to_float(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-
-
-def _places(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Landmarks in pixels to x and y in [-1, 1] of the frame."""
-    extent = np.array([size[1], size[0]], np.float32)
-    return torch.from_numpy(landmarks[..., :2] / extent * 2 - 1).float()
-
-
-def _flow(clip: dict[str, np.ndarray], reference: int, frames: Sequence[int]) -> dict[str, Tensor]:
-    """The true flow where the clip has one, else nothing known."""
-    if "surface" not in clip:
-        height, width = (side // 2 for side in clip["images"].shape[1:3])
-        nothing = torch.zeros(len(frames), 3, height, width)
-        return {"flow": nothing[:, :2], "flow_known": nothing[:, 2:]}
-    surface, layers, shown = clip["surface"], clip["layers"], clip["projections"]
-    flows = [true_flow(surface[t], layers[t], shown[t], shown[reference]) for t in frames]
-    known = layers[list(frames), None] != BACKGROUND
-    return {"flow": torch.from_numpy(np.stack(flows)), "flow_known": torch.from_numpy(known).float()}
 
 
 def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:

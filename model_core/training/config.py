@@ -22,29 +22,30 @@ class DataConfig:
         folder: prepared clips (``*.npz``), see clips.py; relative to the working directory.
         frames: target frames per sample: independent ones in stage 1, consecutive ones in stage 2.
         history: clean frames before them, stage 2 only.
-        cross_identity: probability that another identity performing the same motion drives.
-        relative: probability that such a driver is first brought to the portrait's place and size, as relative
-            alignment does; the frame of the reference is the rest.
-        detector_jitter: probability that components are shifted and stretched, alike in portrait and driver, as
+        cross_identity: masked frames only: probability that they show another identity performing the same motion.
+        detector_jitter: probability that components are shifted and stretched, alike in portrait and targets, as
             if by another landmark detector.
         random_scaling: VividPortraits' scaling of the components (0.8-1.2) and the face (0.7-1.3).
         colour_augment: probability of a random colour transform of the whole clip.
         driver_colours: masked frames only: probability that the driver's pixels have colours of their own.
         mask_faults: masked frames only: probability of each fault of a mask (mask_faults.py).
         limit: use the first so many clips only; 0 uses all.
+        photos: prepared photographs that are restored (photos.py), for stage 1 of models with a baseline; or none.
+        photo_share: probability that a sample is of a photograph, where there are any.
     """
 
     folder: str
     frames: int = 2
     history: int = 0
     cross_identity: float = 0.5
-    relative: float = 0.5
     detector_jitter: float = 0.3
     random_scaling: bool = True
     colour_augment: float = 0.7
     driver_colours: float = 0.5
     mask_faults: float = 0.15
     limit: int = 0
+    photos: str | None = None
+    photo_share: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +81,13 @@ class ConditionConfig:
             Video-Driven Portraits); afterwards history is given in half of the steps.
         high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
+        validity_weight: likewise where the baseline shows nothing of the portrait, for models that use one.
         clean_loss: the error is that of the clean latents a prediction stands for, not of the prediction itself;
             for networks that predict clean latents and only tell them as velocity.
-        reading_weight: of the face reader's error, for models that have one.
         own_estimate: probability of a step whose noisy latents are made from the model's own estimate out of pure
             noise instead of the truth, so that it learns to correct itself between sampling steps.
-        flow_weight: of the reference warp's error at the landmarks and, where it is known, of its whole flow, for
-            models that have one.
+        activation_limit: root mean square that the networks' residual streams may have before it costs anything;
+            0 sets no limit. Norms follow them, so nothing else keeps them within the range of float16.
     """
 
     unconditional: float = 0.05
@@ -95,10 +96,10 @@ class ConditionConfig:
     high_noise: float = 2.0
     person_weight: float = 1.0
     component_weight: float = 4.0
-    flow_weight: float = 3.0
+    validity_weight: float = 0.0
     own_estimate: float = 0.0
     clean_loss: bool = False
-    reading_weight: float = 1.0
+    activation_limit: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +107,12 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        stage: 1 trains everything but the temporal layers, on independent frames; 2 the temporal layers only;
-            0 comes before them: the reference warp alone, for models that have one, quick as no denoiser runs.
+        stage: 1 trains everything but the temporal layers, on independent frames; 2 the temporal layers only, on
+            windows as they are sampled: what says which frame is which has to have seen as many.
         output: folder of checkpoints, logs and sample sheets.
         init_from: a model file to start from, e.g. stage 1's export.
         base_from: a diffusers folder or file of Stable Diffusion 3 or 3.5, whose transformer (and autoencoder, where
             the model has one) a DiT starts from.
-        warp_from: a model file, of any family, whose reference warp's weights are taken over.
-        coarse_steps: stage 0 only: steps of the warp's coarse motion alone, on moments, before the first step.
-        freeze_warp: stage 1 leaves the reference warp, and the face reader before it, as stage 0 left them.
-        reading_steps: stage 0 only, of models with a face reader: steps that train it alone, before the rest.
         save_every, log_every, sheet_every: in steps.
         compile: torch.compile the training step.
     """
@@ -124,19 +121,29 @@ class TrainConfig:
     data: DataConfig
     optim: OptimConfig
     condition: ConditionConfig = field(default_factory=ConditionConfig)
-    stage: Literal[0, 1, 2] = 1
+    stage: Literal[1, 2] = 1
     output: str = "runs/train"
     init_from: str | None = None
     seed: int = 0
     base_from: str | None = None
-    warp_from: str | None = None
-    coarse_steps: int = 0
-    reading_steps: int = 0
-    freeze_warp: bool = False
     save_every: int = 500
     log_every: int = 10
     sheet_every: int = 500
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        sampling, data = self.model.sampling, self.data
+        if self.stage == 2 and (data.frames, data.history) != (sampling.window, sampling.history):
+            raise InputError(
+                f"stage 2: samples of {data.history} + {data.frames} frames, but windows of {sampling.history} + "
+                f"{sampling.window} are sampled; make data.history and data.frames equal to model.sampling.history "
+                "and model.sampling.window"
+            )
+        if data.photos is not None and (self.stage == 2 or not self.model.backbone.get("baseline")):
+            raise InputError(
+                "data.photos: photographs do not move, and what is learnt of them is to restore a baseline; set it in "
+                "stage 1 only, for a model with a baseline"
+            )
 
 
 def _build(cls: type[Any], values: Any, where: str) -> Any:

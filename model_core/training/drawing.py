@@ -7,10 +7,8 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from ..backbones.dit.face_reader import HIDDEN
-from ..backbones.warp.moments import COMPONENTS
 from ..motion.alignment import face_size
-from ..motion.parsing_map import component_areas, draw_parsing_map
+from ..motion.parsing_map import draw_parsing_map
 from ..motion.random_scaling import GROUPS
 
 
@@ -18,13 +16,6 @@ def parsing_map(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
     """The parsing map of one face, (3, H, W) in [0, 1]."""
     picture = draw_parsing_map(landmarks, source_size=size, size=size)
     return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).contiguous().float() / 255
-
-
-def shown_areas(landmarks: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """What masked frames show of one face: (10, H / 2, W / 2) in [0, 1], the brows left out."""
-    areas = torch.from_numpy(component_areas(landmarks, size=size))
-    areas[[COMPONENTS.index(component) for component in HIDDEN]] = 0
-    return areas
 
 
 def detector_jitter(landmarks: np.ndarray, rng: Generator) -> np.ndarray:
@@ -42,8 +33,8 @@ def detector_jitter(landmarks: np.ndarray, rng: Generator) -> np.ndarray:
     extent = face_size(landmarks[0].astype(np.float64))
     for outline, members in GROUPS:
         centre = landmarks[:, outline, :2].mean(axis=1, keepdims=True)
-        stretch = rng.normal(1, 0.08, size=2)
-        shift = rng.normal(0, 0.035, size=2) * extent
+        stretch = rng.normal(1, 0.05, size=2)
+        shift = rng.normal(0, 0.02, size=2) * extent
         made[:, members, :2] = centre + (landmarks[:, members, :2] - centre) * stretch + shift
     return made
 

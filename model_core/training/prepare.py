@@ -2,6 +2,7 @@
 
     folder/
       anything.mp4            a clip: reference and targets are drawn from it, and it drives itself
+      anything.jpg            a photograph: a clip of one frame, for ``data.photos``
       a_triple/               cross-identity supervision (Stable Video-Driven Portraits)
         target.mp4            A, the video to be made
         driving.mp4           B performing the same motion, frame by frame
@@ -26,17 +27,19 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import frame_portrait
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..images import read_pixels
 from ..types import FaceTrack
 from ..video.read import read_video
 from .clips import write_clip
 
 _log = logging.getLogger(__name__)
 _VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"}
+_PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """One clip to prepare: its video, and the video of another identity that drives it, if any."""
+    """One clip to prepare: its video or photograph, and the video of another identity that drives it, if any."""
 
     name: str
     target: Path
@@ -44,15 +47,15 @@ class ClipSource:
 
 
 def find_sources(folder: Path) -> list[ClipSource]:
-    """Clips and triples of a folder in name order; an empty folder is an InputError."""
+    """Clips, photographs and triples of a folder in name order; an empty folder is an InputError."""
     sources = []
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if path.suffix.lower() in _VIDEOS:
+        if path.suffix.lower() in _VIDEOS | _PHOTOS:
             sources.append(ClipSource(path.stem, path))
         elif (path / "target.mp4").is_file() and (path / "driving.mp4").is_file():
             sources.append(ClipSource(path.name, path / "target.mp4", path / "driving.mp4"))
     if not sources:
-        raise InputError(f"{folder}: no video clips and no folders with target.mp4 and driving.mp4")
+        raise InputError(f"{folder}: no video clips, no photographs and no folders with target.mp4 and driving.mp4")
     return sources
 
 
@@ -84,7 +87,7 @@ def prepare_folder(folder: Path, output: Path, *, size: int, frames: int, analyz
 
 def prepare_clip(source: ClipSource, *, size: int, frames: int, analyzer: FaceAnalyzer) -> dict[str, np.ndarray]:
     """The arrays of one prepared clip, as clips.py lists them."""
-    target = read_video(source.target, limit=frames)
+    target = _read(source.target, frames)
     track = analyze_frames(target, analyzer, name=str(source.target))
     images, masks, landmarks = _crop_clip(target, track, size)
     arrays = {"images": images, "foreground": masks, "landmarks": landmarks}
@@ -98,6 +101,11 @@ def prepare_clip(source: ClipSource, *, size: int, frames: int, analyzer: FaceAn
         driver = analyze_frames(driving, analyzer, name=str(source.driving))
         arrays["driving_landmarks"] = _crop_clip(driving, driver, size)[2][None]
     return arrays
+
+
+def _read(path: Path, limit: int) -> np.ndarray:
+    """(F, H, W, 3) uint8 of a video, or of a photograph as its only frame."""
+    return read_pixels(path)[None] if path.suffix.lower() in _PHOTOS else read_video(path, limit=limit)
 
 
 def _crop_clip(frames: Iterable[np.ndarray], track: FaceTrack, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

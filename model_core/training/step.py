@@ -11,12 +11,9 @@ from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
 from ..backbones.base import PortraitBackbone
-from ..backbones.dit import DiTBackbone
-from ..backbones.dit.face_reader import Reading, reading_error
-from ..backbones.warp import Moved
-from ..backbones.warp.reference_warp import dense_flow_error, landmark_flow_error
 from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target, timesteps_at
-from ..types import Branch, ReferenceInputs
+from ..types import Baseline, Branch, ReferenceInputs
+from .activations import StreamMeter
 from .config import ConditionConfig
 
 
@@ -29,20 +26,16 @@ class StepPlan:
         history: whether history frames are shown.
         seed: of timesteps and noise.
         own_estimate: whether the noisy latents are made from the model's own estimate.
-        reading_only: whether only the face reader is trained.
     """
 
     branch: Branch
     history: bool
     seed: int
     own_estimate: bool = False
-    reading_only: bool = False
 
 
-def plan_step(config: ConditionConfig, *, seed: int, step: int, steps: int, reading_steps: int = 0) -> StepPlan:
+def plan_step(config: ConditionConfig, *, seed: int, step: int, steps: int) -> StepPlan:
     """Draw branch and history of one step (condition dropout, zeroed-history curriculum)."""
-    if step < reading_steps:
-        return StepPlan(Branch.DRIVING, False, seed, reading_only=True)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     draw, history_draw, own_draw = torch.rand(3, generator=generator).tolist()
     noise_seed = int(torch.randint(2**62, (1,), generator=generator))
@@ -62,7 +55,7 @@ class TrainingStep(nn.Module):
         backbone: the networks that train.
         autoencoder: frozen.
         scheduler: the same noise schedule that sampling uses.
-        stage: see ``TrainConfig``; stage 2 runs the temporal layers, stage 0 no denoiser at all.
+        stage: see ``TrainConfig``; stage 2 runs the temporal layers.
         num_history: history frames at the front of every sample.
     """
 
@@ -82,18 +75,16 @@ class TrainingStep(nn.Module):
         self.autoencoder.requires_grad_(False)
         self.scheduler = scheduler
         self.condition = condition
-        self.stage = stage
         self.temporal = stage == 2
         self.num_history = num_history
+        self.streams = StreamMeter(backbone) if condition.activation_limit else None
 
     def forward(self, batch: dict[str, Tensor], plan: StepPlan) -> Tensor:
-        """The weighted squared error of the prediction; a scalar.
+        """The weighted squared error of the prediction, and what too large activations cost; a scalar.
 
         Args:
             batch: stacked items of ``ClipDataset``.
         """
-        if self.stage == 0:
-            return self._warp_loss(batch, plan)
         clean = self._encode(batch["frames"])
         history, target = clean[:, : self.num_history], clean[:, self.num_history :]
         noise, timesteps = self._noise(target, plan)
@@ -102,6 +93,7 @@ class TrainingStep(nn.Module):
         conditioning = self.backbone.condition(
             reference,
             motion[:, self.num_history :],
+            baseline=self._baseline(batch),
             history_latents=history if plan.history else None,
             history_motion=motion[:, : self.num_history] if plan.history else None,
         )
@@ -110,38 +102,13 @@ class TrainingStep(nn.Module):
         noisy = add_noise(self.scheduler, start, noise, timesteps)
         prediction = self.backbone.predict_branch(noisy, timesteps, conditioning, plan.branch, temporal=self.temporal)
         error = self._error(prediction.float(), noisy, target, noise, timesteps)
-        loss = (error * self._weights(batch["weights"], error)).mean()
-        moved = conditioning.moved
-        return loss if moved is None else loss + self._motion_loss(batch, moved)
+        loss = (error * self._weights(batch, error)).mean()
+        return loss if self.streams is None else loss + self.streams.excess(self.condition.activation_limit)
 
     def _error(self, prediction: Tensor, noisy: Tensor, target: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         if self.condition.clean_loss:
             return (clean_from_prediction(self.scheduler, prediction, noisy, timesteps) - target).square()
         return (prediction - prediction_target(self.scheduler, target, noise, timesteps)).square()
-
-    def _warp_loss(self, batch: dict[str, Tensor], plan: StepPlan) -> Tensor:
-        """Stage 0: the moved reference against the truth where it shall be right, and how it was moved."""
-        inputs = self._reference(batch)
-        if plan.reading_only:
-            assert isinstance(self.backbone, DiTBackbone) and inputs.motion is not None
-            return self._reading_loss(batch, self.backbone.read(inputs.motion, batch["motion"]))
-        moved = self.backbone.move_reference(inputs, batch["motion"])
-        error = (moved.latents.float() - self._encode(batch["frames"])).square()
-        return (error * self._weights(batch["weights"], error)).mean() + self._motion_loss(batch, moved)
-
-    def _motion_loss(self, batch: dict[str, Tensor], moved: Moved) -> Tensor:
-        """Of the flow at the landmarks and where it is known, and of what was read to find it."""
-        places = batch["landmarks"][:, self.num_history :]
-        marks = landmark_flow_error(moved.flow, places, batch["reference_landmarks"])
-        dense = dense_flow_error(moved.flow, batch["flow"], batch["flow_known"])
-        loss = self.condition.flow_weight * (marks + dense)
-        return loss if moved.readings is None else loss + self._reading_loss(batch, moved.readings)
-
-    def _reading_loss(self, batch: dict[str, Tensor], readings: tuple[Reading, Reading]) -> Tensor:
-        own, driving = readings
-        shown = batch["shown"][:, self.num_history :].flatten(0, 1)
-        error = reading_error(own, batch["reference_shown"]) + reading_error(driving, shown)
-        return self.condition.reading_weight * error
 
     def _own_estimate(self, noise: Tensor, conditioning: Any, plan: StepPlan) -> Tensor:
         """What the first sampling step would make of pure noise, without gradients."""
@@ -161,6 +128,11 @@ class TrainingStep(nn.Module):
             latents = self.autoencoder.encode(batch["reference"])
         return ReferenceInputs(batch["reference"], latents, batch["reference_foreground"], batch["reference_motion"])
 
+    def _baseline(self, batch: dict[str, Tensor]) -> Baseline | None:
+        if "baseline" not in batch:
+            return None
+        return Baseline(self._encode(batch["baseline"]), batch["validity"])
+
     def _noise(self, target: Tensor, plan: StepPlan) -> tuple[Tensor, Tensor]:
         """Noise (B, F, C, h, w) and timesteps (B,), from the plan's seed on the CPU."""
         generator = torch.Generator().manual_seed(plan.seed)
@@ -168,10 +140,12 @@ class TrainingStep(nn.Module):
         draw = torch.rand(target.shape[0], generator=generator) ** (1 / self.condition.high_noise)
         return noise, timesteps_at(self.scheduler, draw.to(target.device))
 
-    def _weights(self, weights: Tensor, error: Tensor) -> Tensor:
-        """(B, F, 2, H, W) to the shape of the error; exact for folded latents, averaged for others."""
-        person, parts = weights.unbind(2)
+    def _weights(self, batch: dict[str, Tensor], error: Tensor) -> Tensor:
+        """Weights at image size to the shape of the error; exact for folded latents, averaged for others."""
+        person, parts = batch["weights"].unbind(2)
         weight = 1 + self.condition.person_weight * person + self.condition.component_weight * parts
+        if "validity" in batch:
+            weight = weight + self.condition.validity_weight * (1 - batch["validity"].squeeze(2))
         height, width = error.shape[-2:]
         pooled = nn.functional.adaptive_avg_pool2d(weight, (height, width))
         return (pooled / pooled.mean()).unsqueeze(2)

@@ -28,8 +28,7 @@ from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
 from ..weights.sd3 import null_prompt, read_sd3
-from .clips import ClipDataset, list_clips
-from .coarse import coarse_data, fit_coarse
+from .clips import ClipDataset
 from .config import TrainConfig
 from .sheets import write_sheet
 from .step import TrainingStep, plan_step
@@ -52,8 +51,6 @@ def _initial_model(config: TrainConfig) -> PortraitModel:
         model = build_model(config.model)
         if config.base_from is not None:
             _take_base(model, config.base_from)
-        if config.warp_from is not None:
-            _take_warp(model, config.warp_from)
         return model
     model, source = build_model(config.model), load_model(config.init_from)
     # the run's own config decides, so that its switches (ablations) count; only the weights are taken over
@@ -91,46 +88,12 @@ def _take_null_prompt(denoiser: Denoiser, name: str) -> None:
         stored.copy_(made)
 
 
-def _take_warp(model: PortraitModel, name: str) -> None:
-    """Give a fresh model another one's reference warp."""
-    warp, source = model.backbone.reference_warp, load_model(name).backbone.reference_warp
-    if warp is None or source is None:
-        raise InputError(f"warp_from {name}: both models need a reference warp; set reference_warp")
-    load_strict(warp, source.state_dict(), name=name)
-
-
-def _trainable(model: PortraitModel, stage: int, *, freeze_warp: bool = False) -> list[nn.Parameter]:
-    """Stage 0: the reference warp. 1: everything but what is temporal. 2: this alone (VividPortraits)."""
-    backbone = model.backbone
-    if stage == 0 and not backbone.warp_modules:
-        raise InputError("stage: 0 trains the reference warp, and this model has none; set reference_warp")
-    moving = {id(p) for module in backbone.temporal_modules for p in module.parameters()}
-    warping = {id(p) for module in backbone.warp_modules for p in module.parameters()}
-    chosen = []
-    for parameter in backbone.parameters():
-        own_stage = 2 if id(parameter) in moving else 0 if id(parameter) in warping else 1
-        wanted = own_stage == stage or ((stage, own_stage) == (1, 0) and not freeze_warp)
-        parameter.requires_grad_(wanted)
-        if wanted:
-            chosen.append(parameter)
-    return chosen
-
-
-def _fit_coarse(model: PortraitModel, config: TrainConfig) -> None:
-    """A minute's work, so a run that is killed in it begins anew; every process does the same."""
-    warp = model.backbone.reference_warp
-    if warp is None:
-        return
-    clips = list_clips(config.data.folder, limit=config.data.limit)
-    error = fit_coarse(
-        warp.coarse,
-        coarse_data(clips, seed=config.seed, motion_kind=config.model.motion_kind),
-        steps=config.coarse_steps,
-        seed=config.seed,
-        relative=config.data.relative,
-        scaling=config.data.random_scaling,
-    )
-    _log.info("coarse motion: mean error %.4f half frames", error)
+def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
+    """Stage 1: everything but what is temporal. 2: this alone (VividPortraits)."""
+    moving = {id(p) for module in model.backbone.temporal_modules for p in module.parameters()}
+    for parameter in model.backbone.parameters():
+        parameter.requires_grad_((id(parameter) in moving) == (stage == 2))
+    return [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
 
 
 class Log:
@@ -184,9 +147,7 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.model = _initial_model(config)
-        if config.stage == 0 and config.coarse_steps and not self._states():
-            _fit_coarse(self.model, config)
-        parameters = _trainable(self.model, config.stage, freeze_warp=config.freeze_warp)
+        parameters = _trainable(self.model, config.stage)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
         self.ema = EMAModel(parameters, decay=optim.ema, use_ema_warmup=False)
         self.parameters = parameters
@@ -248,6 +209,7 @@ class Run:
             length=config.optim.steps * per_step,
             consecutive=config.stage == 2,
             motion_kind=config.model.motion_kind,
+            baseline=self.model.backbone.uses_baseline,
         )
         rank = self.accelerator.process_index
         indices = [
@@ -262,13 +224,7 @@ class Run:
     def train_step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
         optim = self.config.optim
-        plan = plan_step(
-            self.config.condition,
-            seed=self.config.seed,
-            step=self.step,
-            steps=optim.steps,
-            reading_steps=self.config.reading_steps if self.config.stage == 0 else 0,
-        )
+        plan = plan_step(self.config.condition, seed=self.config.seed, step=self.step, steps=optim.steps)
         factor = lr_factor(self.step, warmup=optim.warmup, steps=optim.steps, final=optim.final)
         for group in self.optimizer.param_groups:
             group["lr"] = optim.lr * factor

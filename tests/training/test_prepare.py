@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from model_core.errors import InputError
+from model_core.images import save_image
 from model_core.training.clips import ClipDataset, list_clips
 from model_core.training.config import DataConfig
 from model_core.training.prepare import ClipSource, find_sources, prepare_clip, prepare_folder
@@ -90,3 +91,11 @@ def test_a_driver_of_another_length_is_named(folder: Path, square_analyzer: Any,
     source = ClipSource("both", folder / "both" / "target.mp4", driving)
     with pytest.raises(InputError, match=r"driving\.mp4: 3 frames, the target has 4"):
         prepare_clip(source, size=48, frames=8, analyzer=square_analyzer)
+
+
+def test_a_photograph_is_a_clip_of_one_frame(tmp_path: Path, square_frames: Frames, square_analyzer: Any) -> None:
+    save_image(square_frames(1)[0], tmp_path / "photos" / "one.png")
+    assert prepare_folder(tmp_path / "photos", tmp_path / "ready", size=48, frames=4, analyzer=square_analyzer) == 1
+    (clip,) = list_clips(tmp_path / "ready")
+    arrays = clip.load()
+    assert arrays["images"].shape == (1, 48, 48, 3) and arrays["landmarks"].shape == (1, 478, 3)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
+from ...types import Baseline, Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import PortraitBackbone
-from ..warp import Moved, ReferenceWarp
+from ..baseline import certain, needed_baseline
 from .conditioning import DiTConditioning, DiTReference
 from .config import DiTConfig
 from .denoiser import Denoiser, HistoryState
-from .face_reader import FaceReader, Reading
 from .positions import DRIVING, NOISY, REFERENCE
 from .redraw import Redraw
 
@@ -24,7 +23,7 @@ _LEAST_SIGMA = 0.02
 _SPREAD = 0.1
 """How far clean latents are from what predictions are relative to, as a standard deviation.
 
-In most places of a moved reference; elsewhere they are further off, but a larger number lets the sampler's own noise
+In most places of the carried portrait; elsewhere they are further off, but a larger number lets the sampler's own noise
 through from one step to the next, and guidance multiplies it.
 """
 
@@ -42,17 +41,14 @@ class DiTBackbone(PortraitBackbone):
     """
 
     denoiser: Denoiser
-    not_float8 = ("pos_embed", "time_text_embed", "context_embedder", "norm_out", "proj_out")
+    not_float8 = ("pos_embed", "time_text_embed", "context_embedder", "norm_out", "proj_out", "validity")
 
     def __init__(self, config: DiTConfig, encode: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.config = config
         self.encode = encode
         self.denoiser = Denoiser(config)
-        self.face_reader = FaceReader() if config.reference_warp else None
-        warp = ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride) if config.reference_warp else None
-        self.reference_warp = warp
-        self.redraw = Redraw(fold=config.latent_fold) if config.redraw else None
+        self.redraw = Redraw(fold=config.latent_stride) if config.redraw else None
 
     @property
     def latent_spec(self) -> LatentSpec:
@@ -73,8 +69,8 @@ class DiTBackbone(PortraitBackbone):
         return [self.denoiser]
 
     @property
-    def warp_modules(self) -> list[nn.Module]:
-        return [module for module in (self.face_reader, self.reference_warp, self.redraw) if module is not None]
+    def uses_baseline(self) -> bool:
+        return self.config.baseline
 
     @property
     def temporal_modules(self) -> list[nn.Module]:
@@ -86,42 +82,33 @@ class DiTBackbone(PortraitBackbone):
             raise InputError(f"attention {kind!r}: choose one of sdpa, sliced")
 
     def encode_reference(self, inputs: ReferenceInputs) -> DiTReference:
-        """Embed the reference's tokens; for models that warp it, also read its own face."""
-        tokens = self.denoiser.embed(inputs.latents, REFERENCE)
-        if self.reference_warp is None or self.face_reader is None:
-            return DiTReference(inputs.latents, tokens)
-        if inputs.motion is None:
-            raise InputError("reference: this model needs the portrait's own motion signal; analyse its face")
-        reading = self.face_reader(inputs.motion)
-        maps = reading.maps.detach().to(inputs.image)
-        source = self.reference_warp.source(inputs, maps, reading.moments.detach())
-        return DiTReference(inputs.latents, tokens, source, reading)
+        """Embed the reference's tokens."""
+        if not self.uses_baseline:
+            return DiTReference(inputs.latents, self.denoiser.embed(inputs.latents, REFERENCE))
+        still = certain(inputs.latents[:, None], self.config.latent_stride)
+        return DiTReference(inputs.latents, self.denoiser.embed_baseline(still)[:, 0])
 
     def condition(
         self,
         reference: DiTReference,
         motion: Tensor,
         *,
+        baseline: Baseline | None = None,
         history_latents: Tensor | None = None,
         history_motion: Tensor | None = None,
     ) -> DiTConditioning:
         """See ``PortraitBackbone``: encode the masked driving frames, and what the history has to say."""
-        moved, tokens, history = None, None, None
-        if reference.warp_source is not None:
-            moved = self._move(reference, motion)
-            tokens = self.denoiser.embed(moved.latents.flatten(0, 1), REFERENCE).unflatten(0, motion.shape[:2])
+        tokens, history = None, None
+        carried = needed_baseline(baseline, uses=self.uses_baseline)
+        if carried is not None:
+            carried = carried.to(motion)
+            if self.redraw is not None:
+                carried = self.redraw(carried, motion)
+            tokens = self.denoiser.embed_baseline(carried)
         count = 0 if history_latents is None else history_latents.shape[1]
         if count and history_latents is not None and history_motion is not None:
             history = self._remember(reference, history_latents, history_motion)
-        return DiTConditioning(reference, self._driving_tokens(motion), history, count, moved, tokens)
-
-    def read(self, reference: Tensor, motion: Tensor) -> tuple[Reading, Reading]:
-        """What the face reader reads of the portrait's masked frame and of the driving ones, for training."""
-        assert self.face_reader is not None
-        return self.face_reader(reference), self.face_reader(motion.flatten(0, 1))
-
-    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
-        return self._move(self.encode_reference(inputs), motion)
+        return DiTConditioning(reference, self._driving_tokens(motion), history, count, carried, tokens)
 
     def predict_branch(
         self,
@@ -138,9 +125,9 @@ class DiTBackbone(PortraitBackbone):
             temporal: False leaves video attention out (training stage 1).
         """
         timesteps = timestep.reshape(-1, 1).expand(latents.shape[:2]).to(latents.device)
-        if not self.config.reference_warp:
+        if not self.uses_baseline:
             return self._run(latents, timesteps, conditioning, branch, temporal)
-        base = self._beside(latents, conditioning, branch).float()
+        base = self._baseline(latents, conditioning, branch).float()
         sigma = (timesteps / _TIMESTEPS)[..., None, None, None].float()
         noisy = latents.float() - (1 - sigma) * base
         # of noisy = (1 - sigma) * difference + sigma * noise the best linear guess of the difference, and what is left
@@ -166,36 +153,24 @@ class DiTBackbone(PortraitBackbone):
         """The condition groups of a branch, each (B * F, S, D)."""
         if branch is Branch.UNCONDITIONAL:
             return []
-        if branch is Branch.REFERENCE or conditioning.moved_tokens is None:
+        if branch is Branch.REFERENCE or conditioning.baseline_tokens is None:
             reference = conditioning.reference.tokens.repeat_interleave(frames, 0)
         else:
-            reference = conditioning.moved_tokens.flatten(0, 1)
+            reference = conditioning.baseline_tokens.flatten(0, 1)
         return [reference] if branch is Branch.REFERENCE else [reference, conditioning.driving.flatten(0, 1)]
 
     def _remember(self, reference: DiTReference, latents: Tensor, motion: Tensor) -> HistoryState:
         """Run the finished frames once: timestep 0 says that there is nothing to denoise in them."""
         clean = latents.to(motion.dtype)
         batch, frames = clean.shape[:2]
-        if reference.warp_source is None:
-            still = reference.tokens.repeat_interleave(frames, 0)
+        if self.uses_baseline:  # a finished frame is its own baseline
+            still = self.denoiser.embed_baseline(certain(clean, self.config.latent_stride)).flatten(0, 1)
+            clean = torch.zeros_like(clean)
         else:
-            moved = self._move(reference, motion).latents
-            clean = (clean - moved) / _SPREAD
-            still = self.denoiser.embed(moved.flatten(0, 1), REFERENCE)
+            still = reference.tokens.repeat_interleave(frames, 0)
         noisy = self.denoiser.embed(clean.flatten(0, 1), NOISY)
         groups = [noisy, still, self._driving_tokens(motion).flatten(0, 1)]
         return self.denoiser.remember(groups, batch)
-
-    def _move(self, reference: DiTReference, motion: Tensor) -> Moved:
-        assert self.face_reader is not None and self.reference_warp is not None
-        assert reference.warp_source is not None and reference.reading is not None
-        reading = self.face_reader(motion.flatten(0, 1))
-        maps = reading.maps.detach().unflatten(0, motion.shape[:2])
-        flow = self.reference_warp(reference.warp_source, maps.to(motion), reading.moments.detach())
-        moved = self.reference_warp.move(reference.latents, reference.warp_source, flow)
-        if self.redraw is not None:
-            moved = self.redraw(moved, motion)
-        return Moved(moved, flow, (reference.reading, reading))
 
     def _driving_tokens(self, motion: Tensor) -> Tensor:
         """Masked frames (B, F, 3, H, W) in [0, 1] to tokens (B, F, S, D)."""
@@ -203,10 +178,11 @@ class DiTBackbone(PortraitBackbone):
             latents = self.encode(motion.flatten(0, 1) * 2 - 1)
         return self.denoiser.embed(latents, DRIVING).unflatten(0, motion.shape[:2])
 
-    def _beside(self, latents: Tensor, conditioning: DiTConditioning, branch: Branch) -> Tensor:
-        """What predictions are relative to."""
+    def _baseline(self, latents: Tensor, conditioning: DiTConditioning, branch: Branch) -> Tensor:
+        """What the predictions of a branch are relative to, (B, F, C, h, w)."""
         if branch is Branch.UNCONDITIONAL:
             return torch.zeros_like(latents)
-        if branch is Branch.REFERENCE or conditioning.moved is None:
+        if branch is Branch.REFERENCE:
             return conditioning.reference.latents[:, None].expand_as(latents)
-        return conditioning.moved.latents
+        assert conditioning.baseline is not None
+        return conditioning.baseline.latents

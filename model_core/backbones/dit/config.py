@@ -13,8 +13,7 @@ _OURS = (
     "prompt_tokens",
     "video_attention_after",
     "video_attention",
-    "reference_warp",
-    "latent_fold",
+    "baseline",
     "redraw",
     "conditions_beside",
 )
@@ -32,14 +31,13 @@ class DiTConfig:
         video_attention_after: numbers of the blocks that full-video attention follows.
         video_attention: "full": a place attends to every place of every frame (Stable Video-Driven Portraits);
             "factorised": to its own place in every frame, the paper's ablation.
-        reference_warp: the reference tokens show the reference moved to where the driving frame says; relative to
-            it are the noisy latents that the network sees and the clean ones that it predicts (ours, for narrow
-            models: tokens of a few hundred numbers cannot carry a picture exactly, and a difference need not).
-        redraw: the moved reference is corrected after the driving frame, once per clip, before all else (ours, too).
+        baseline: the reference tokens show the portrait carried to the frame by its mesh, and how much of each pixel
+            that really shows; relative to it are the noisy latents that the network sees and the clean ones that it
+            predicts (ours, for narrow models: tokens of a few hundred numbers cannot carry a picture exactly, and a
+            difference need not).
+        redraw: the baseline is corrected after the driving frame, once per clip, before all else (ours, too).
         conditions_beside: a noisy token is also given, each through a matrix, the reference's and the driving token of
             its own place (ours, for narrow models: attention alone takes long to learn where that is).
-        latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
-            1 where latents are not folded pixels.
     """
 
     sample_size: int = 128
@@ -59,8 +57,7 @@ class DiTConfig:
     prompt_tokens: int = 333
     video_attention_after: tuple[int, ...] = (3, 7, 11, 15, 19, 23)
     video_attention: Literal["full", "factorised"] = "full"
-    reference_warp: bool = False
-    latent_fold: int = 1
+    baseline: bool = False
     redraw: bool = False
     conditions_beside: bool = False
 
@@ -72,8 +69,10 @@ class DiTConfig:
                 f"DiT config: prompt tokens of width {self.caption_projection_dim} cannot join image tokens of width "
                 f"{self.width}; make caption_projection_dim equal to num_attention_heads * attention_head_dim"
             )
-        if self.redraw and not (self.reference_warp and self.latent_fold > 1):
-            raise CheckpointError("DiT config: redraw needs reference_warp and latents of folded pixels (latent_fold)")
+        if self.redraw and not (self.baseline and self.in_channels == 3 * self.latent_stride**2):
+            raise CheckpointError(
+                "DiT config: redraw needs baseline and latents of folded pixels: in_channels of 3 * latent_stride ** 2"
+            )
         beyond = [k for k in self.video_attention_after if not 0 <= k < self.num_layers]
         if beyond:
             raise CheckpointError(f"DiT config: video_attention_after {beyond}: there are {self.num_layers} blocks")

@@ -8,8 +8,10 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor, nn
 
+from ...types import Baseline
+from ..baseline import validity_channels
 from .config import DiTConfig
-from .positions import positions
+from .positions import REFERENCE, positions
 from .video_attention import KeysAndValues, VideoAttention
 
 HistoryState = Mapping[int, KeysAndValues]
@@ -21,7 +23,8 @@ class Denoiser(nn.Module):
 
     Its weights are the base model's, under the base model's names, in ``transformer``. New are ``video_attention``
     and the stored embeddings of the null prompt, which take the text encoders' place; in narrow models also ``beside``
-    (``DiTConfig.conditions_beside``). Token groups side by side: Stable Video-Driven Portraits.
+    (``DiTConfig.conditions_beside``) and ``validity`` (``DiTConfig.baseline``). Token groups side by side: Stable
+    Video-Driven Portraits.
     """
 
     null_prompt: Tensor
@@ -39,6 +42,8 @@ class Denoiser(nn.Module):
         )
         beside = range(2) if config.conditions_beside else ()  # reference, driving
         self.beside = nn.ModuleList([nn.Linear(config.width, config.width, bias=False) for _ in beside])
+        self.stride = config.latent_stride
+        self.validity = _validity_embedding(config) if config.baseline else None
         self.register_buffer("null_prompt", torch.zeros(1, config.prompt_tokens, config.joint_attention_dim))
         self.register_buffer("null_pooled", torch.zeros(1, config.pooled_projection_dim))
         self._begin_with_nothing()
@@ -50,6 +55,13 @@ class Denoiser(nn.Module):
         place = positions(embed, (patches.shape[-2], patches.shape[-1]), group)
         tokens = patches.flatten(2).transpose(1, 2)
         return (tokens + place).to(tokens.dtype).contiguous()
+
+    def embed_baseline(self, baseline: Baseline) -> Tensor:
+        """Latents (B, F, C, h, w) and validity (B, F, 1, H, W) to reference tokens (B, F, S, D)."""
+        assert self.validity is not None
+        tokens = self.embed(baseline.latents.flatten(0, 1), REFERENCE)
+        shown = self.validity(validity_channels(baseline.validity.flatten(0, 1).to(tokens), self.stride))
+        return (tokens + shown.flatten(2).transpose(1, 2)).unflatten(0, baseline.latents.shape[:2])
 
     def forward(
         self,
@@ -130,6 +142,14 @@ class Denoiser(nn.Module):
         if len(self.beside):  # products of random matrices would all but lose some directions of a patch
             for layer in (self.transformer.pos_embed.proj, *self.beside):
                 nn.init.orthogonal_(layer.weight)
+
+
+def _validity_embedding(config: DiTConfig) -> nn.Conv2d:
+    """From the pixels' validity to tokens; a fresh one says nothing."""
+    patch = config.patch_size
+    layer = nn.Conv2d(config.latent_stride**2, config.width, patch, stride=patch, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
 
 
 def parameter_counts(config: DiTConfig) -> tuple[int, int]:

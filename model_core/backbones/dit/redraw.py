@@ -1,20 +1,24 @@
-"""Redraws the moved reference after the masked driving frame: what no moving of pixels can show.
+"""Redraws the carried portrait after the masked driving frame: what no moving of pixels can show.
 
-Lids that close, a mouth that opens and a border that the warp leaves in doubt are not in the portrait. A small
-convolutional network sees the moved portrait beside the driver's eyes, nose and mouth, and corrects it, once per
-clip. The transformer, whose tokens are patches, starts from there. As the warp itself this is ours, for narrow models.
+Lids that close, a mouth that opens and what a turn uncovers are not in the portrait. A small convolutional network
+sees the carried portrait, how much of each pixel it really shows, and the driver's eyes, nose and mouth, and corrects
+it, once per clip. The transformer, whose tokens are patches, starts from there. Ours, for narrow models.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..warp.u_network import UNetwork
+from ...types import Baseline
+from .u_network import UNetwork
 
 _WIDTHS = (32, 48, 64)
 _FOLD = 2  # at half the size a pixel's neighbours are its channels: as sharp, and a quarter of the work
+_SEEN = 3 + 1 + 3
 _SCALE = 0.25
 
 
@@ -26,14 +30,22 @@ class Redraw(UNetwork):
     """
 
     def __init__(self, *, fold: int) -> None:
-        super().__init__(2 * 3 * _FOLD**2, 3 * _FOLD**2, _WIDTHS)
+        super().__init__(_SEEN * _FOLD**2, 3 * _FOLD**2, _WIDTHS)
         self.fold = fold
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def forward(self, latents: Tensor, motion: Tensor) -> Tensor:
-        """The moved reference (B, F, C, h, w), corrected after masked frames (B, F, 3, H, W) in [0, 1]."""
-        pixels = F.pixel_shuffle(latents.flatten(0, 1), self.fold)
-        seen = torch.cat([pixels, motion.flatten(0, 1).to(pixels) * 2 - 1], dim=1)
+    def forward(self, baseline: Baseline, motion: Tensor) -> Baseline:
+        """The baseline with its latents corrected.
+
+        Args:
+            baseline: latents (B, F, C, h, w) and validity (B, F, 1, H, W).
+            motion: (B, F, 3, H, W) in [0, 1], masked frames.
+        """
+        latents = baseline.latents.flatten(0, 1)
+        pixels = F.pixel_shuffle(latents, self.fold)
+        shown, masked = (part.flatten(0, 1).to(pixels) for part in (baseline.validity, motion * 2 - 1))
+        seen = torch.cat([pixels, shown, masked], dim=1)
         made = F.pixel_shuffle(self.run(F.pixel_unshuffle(seen, _FOLD)), _FOLD)
-        return latents + (_SCALE * F.pixel_unshuffle(made, self.fold)).view_as(latents).to(latents.dtype)
+        corrected = latents + (_SCALE * F.pixel_unshuffle(made, self.fold)).to(latents.dtype)
+        return replace(baseline, latents=corrected.view_as(baseline.latents))

@@ -9,9 +9,9 @@ from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedd
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ...types import Branch, LatentSpec, PredictionType, ReferenceInputs
+from ...types import Baseline, Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import PortraitBackbone
-from ..warp import Moved, ReferenceWarp, WarpSource
+from ..baseline import certain, needed_baseline, unknown, validity_channels
 from .attention import ATTENTIONS, Attend, sdpa
 from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
@@ -27,10 +27,6 @@ def _pose_guider(config: UNetConfig) -> ControlNetConditioningEmbedding:
         conditioning_embedding_channels=config.block_out_channels[0],
         block_out_channels=config.pose_guider_channels,
     )
-
-
-def _reference_warp(config: UNetConfig) -> ReferenceWarp:
-    return ReferenceWarp(fold=config.latent_fold, stride=config.latent_stride)
 
 
 class UNetBackbone(PortraitBackbone):
@@ -54,7 +50,6 @@ class UNetBackbone(PortraitBackbone):
         self.pose_guider = _pose_guider(config)
         self.pose_guider_2 = _pose_guider(config) if config.pose_guiders == 2 else None
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
-        self.reference_warp = _reference_warp(config) if config.reference_warp else None
         self.image_prompt = ImagePrompt(config)
         self.attend: Attend = sdpa
 
@@ -76,16 +71,13 @@ class UNetBackbone(PortraitBackbone):
         """Run ReferenceNet once and project its tokens to the denoiser's keys and values."""
         foreground = inputs.foreground if self.config.separate_foreground else None
         person, scene = self.image_prompt.separate(inputs.image, foreground)
-        pose, source = None, None
+        pose = None
         if self.reference_guider is not None:
             if inputs.motion is None:
                 raise InputError("reference: this model needs the portrait's own motion signal; analyse its face")
             pose = self.reference_guider(inputs.motion)
-            if self.reference_warp is not None:
-                source = self.reference_warp.source(inputs, inputs.motion)
-        return Reference(
-            self._seen(inputs.latents, person, scene, pose), self._unseen(inputs.latents, scene), inputs.latents, source
-        )
+        seen = self._seen(inputs.latents, person, scene, pose)
+        return Reference(seen, self._unseen(inputs.latents, scene), inputs.latents)
 
     def _seen(self, latents: Tensor, person: Tensor, scene: Tensor, pose: Tensor | None = None) -> Seen:
         bank = self.reference_net(latents, prompt=person, pose=pose, attend=self.attend)
@@ -107,36 +99,26 @@ class UNetBackbone(PortraitBackbone):
         return [self.denoiser, self.reference_net, self.image_prompt]
 
     @property
-    def warp_modules(self) -> list[nn.Module]:
-        return [] if self.reference_warp is None else [self.reference_warp]
+    def uses_baseline(self) -> bool:
+        return self.config.baseline
 
     @property
     def temporal_modules(self) -> list[nn.Module]:
         return [] if self.denoiser.motion is None else [self.denoiser.motion]
-
-    def move_reference(self, inputs: ReferenceInputs, motion: Tensor) -> Moved:
-        assert self.reference_warp is not None and inputs.motion is not None
-        return self._move(inputs.latents, self.reference_warp.source(inputs, inputs.motion), motion)
-
-    def _move(self, latents: Tensor, source: WarpSource, motion: Tensor) -> Moved:
-        assert self.reference_warp is not None
-        flow = self.reference_warp(source, motion)
-        return Moved(self.reference_warp.move(latents, source, flow), flow)
 
     def condition(
         self,
         reference: Reference,
         motion: Tensor,
         *,
+        baseline: Baseline | None = None,
         history_latents: Tensor | None = None,
         history_motion: Tensor | None = None,
     ) -> UNetConditioning:
         """See ``PortraitBackbone``: encode the motion signal."""
-        moved = None
-        if reference.warp_source is not None:
-            moved = self._move(reference.latents, reference.warp_source, motion)
+        carried = needed_baseline(baseline, uses=self.uses_baseline)
         history_pose = None if history_motion is None else self._pose(history_motion)
-        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, moved)
+        return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, carried)
 
     def _pose(self, motion: Tensor) -> Tensor:
         """(B, F, 3 * guiders, H, W) to (B, F, C0, h, w)."""
@@ -161,7 +143,7 @@ class UNetBackbone(PortraitBackbone):
         """See ``Backbone.predict``; also takes batches of clips, with ``timestep`` of shape () or (B,)."""
         alike: dict[tuple[bool, ...], list[Branch]] = {}
         for branch in branches:
-            alone = self.config.reference_concat and branch is Branch.UNCONDITIONAL
+            alone = self.uses_baseline and branch is Branch.UNCONDITIONAL
             alike.setdefault((self._sees_motion(branch), branch is Branch.FULL, alone), []).append(branch)
         made: dict[Branch, Tensor] = {}
         for group in alike.values():
@@ -202,8 +184,8 @@ class UNetBackbone(PortraitBackbone):
         first = branches[0]
         pose = conditioning.pose if self._sees_motion(first) else None
         timesteps = timestep.reshape(-1, 1).expand(latents.shape[0], latents.shape[1])
-        beside = self._beside(latents, conditioning, first)
-        noisy = latents if beside is None else torch.cat([latents, beside], dim=2)
+        baseline = self._baseline(latents, conditioning, first)
+        noisy = latents if baseline is None else self._beside(latents, baseline)
         history = conditioning.num_history if first is Branch.FULL else 0
         if history:
             noisy, timesteps, pose = self._with_history(noisy, timesteps, conditioning)
@@ -218,17 +200,25 @@ class UNetBackbone(PortraitBackbone):
         made = [
             out[:, history:] for part in parts for out in self.denoiser(stem, part, frames=frames, temporal=temporal)
         ]
-        return {b: out if beside is None else out + beside for b, out in zip(branches, made, strict=True)}
+        if baseline is not None:
+            made = [out + baseline.latents for out in made]
+        return dict(zip(branches, made, strict=True))
 
-    def _beside(self, latents: Tensor, conditioning: UNetConditioning, branch: Branch) -> Tensor | None:
-        """What the first convolution sees beside the noisy latents, and predictions are relative to."""
-        if not self.config.reference_concat:
+    def _baseline(self, latents: Tensor, conditioning: UNetConditioning, branch: Branch) -> Baseline | None:
+        """What the predictions of a branch are relative to, for latents (B, F, C, h, w)."""
+        if not self.uses_baseline:
             return None
         if branch is Branch.UNCONDITIONAL:
-            return torch.zeros_like(latents)
-        if conditioning.moved is not None and branch is not Branch.REFERENCE:
-            return conditioning.moved.latents
-        return conditioning.reference.latents[:, None].expand_as(latents)
+            return unknown(latents, self.config.latent_stride)
+        if branch is Branch.REFERENCE:
+            still = conditioning.reference.latents[:, None].expand_as(latents)
+            return certain(still, self.config.latent_stride)
+        return conditioning.baseline
+
+    def _beside(self, latents: Tensor, baseline: Baseline) -> Tensor:
+        """What the first convolution sees: noisy latents, and the baseline's latents and validity."""
+        validity = validity_channels(baseline.validity.to(latents), self.config.latent_stride)
+        return torch.cat([latents, baseline.latents.to(latents), validity], dim=2)
 
     def _with_history(
         self, seen: Tensor, timesteps: Tensor, conditioning: UNetConditioning
@@ -237,8 +227,8 @@ class UNetBackbone(PortraitBackbone):
         clean, clean_pose = conditioning.history_latents, conditioning.history_pose
         assert clean is not None and clean_pose is not None
         clean = clean.to(seen)
-        if self.config.reference_concat:
-            clean = torch.cat([clean, clean], dim=2)  # a finished frame is its own best guess
+        if self.uses_baseline:  # a finished frame is its own baseline
+            clean = self._beside(clean, certain(clean, self.config.latent_stride))
         zeros = torch.zeros_like(timesteps[:, :1]).expand(-1, clean.shape[1])
         return (
             torch.cat([clean, seen], dim=1),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ...types import Baseline
+from ..baseline import pick_baseline
 from ..frames import pick_frames
-from ..warp import Moved, WarpSource
 from .networks import Seen
 
 
@@ -19,14 +20,12 @@ class Reference:
     Attributes:
         seen: what the denoiser's layers attend to: the prompt (the background's) and the reference.
         unseen: the same for the unconditional branch.
-        latents: (B, C, h, w), for models whose first convolution sees them.
-        warp_source: for models that warp the reference; else None.
+        latents: (B, C, h, w), the baseline of the branch that sees no motion.
     """
 
     seen: Seen
     unseen: Seen
     latents: Tensor
-    warp_source: WarpSource | None = None
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,14 @@ class UNetConditioning:
         pose: (B, F, C0, h, w), the PoseGuider's output of every frame.
         history_latents: (B, N, C, h, w) clean, or None.
         history_pose: (B, N, C0, h, w), or None.
-        moved: the reference moved to every frame, or None.
+        baseline: latents (B, F, C, h, w) and validity (B, F, 1, H, W), for models that use it; else None.
     """
 
     reference: Reference
     pose: Tensor
     history_latents: Tensor | None = None
     history_pose: Tensor | None = None
-    moved: Moved | None = None
+    baseline: Baseline | None = None
 
     @property
     def num_history(self) -> int:
@@ -53,6 +52,5 @@ class UNetConditioning:
 
     def take(self, frames: Sequence[int]) -> UNetConditioning:
         """The frames of one window; history stays only with a window that begins at frame 0."""
-        moved = None if self.moved is None else self.moved.take(frames)
-        part = replace(self, pose=pick_frames(self.pose, frames), moved=moved)
+        part = replace(self, pose=pick_frames(self.pose, frames), baseline=pick_baseline(self.baseline, frames))
         return part if frames[0] == 0 else replace(part, history_latents=None, history_pose=None)

@@ -51,13 +51,9 @@ class UNetConfig:
             (VividPortraits); False gives both the whole image, as the peers do.
         reference_pose: ReferenceNet also sees the reference's own motion signal through a PoseGuider of its
             own, which lets a narrow network find which part of the portrait belongs where.
-        reference_concat: the denoiser's first convolution also sees the reference latents, which gives a
-            narrow network the still background for free. Predictions are then relative to the reference
-            (``sample`` only).
-        reference_warp: with ``reference_pose`` and ``reference_concat``: the denoiser's first convolution sees the
-            reference moved to where the motion signal says (warp.py), instead of as it stands.
-        latent_fold: image pixels along each side that a latent position holds as channels, for the warp;
-            1 where latents are not folded pixels.
+        baseline: the denoiser's first convolution also sees the portrait carried to the frame by its mesh, and how
+            much of each pixel that really shows. Predictions are relative to it (``sample`` only), and a fresh
+            denoiser predicts exactly it. Ours, for narrow networks: they have little left to learn.
         prediction_type: what the denoiser predicts.
         prompt_kind: "embedding", the image encoder's one projected token (VividPortraits, AnimateAnyone), or
             "tokens", all its last hidden states through a projection of each network's own (FollowYourEmoji).
@@ -93,9 +89,7 @@ class UNetConfig:
     image_encoder: dict[str, Any] = field(default_factory=_clip_vit_l)
     separate_foreground: bool = True
     reference_pose: bool = False
-    reference_concat: bool = False
-    reference_warp: bool = False
-    latent_fold: int = 1
+    baseline: bool = False
     prediction_type: PredictionType = "v_prediction"
     prompt_kind: Literal["embedding", "tokens"] = "embedding"
     prompt_resize: Literal["stretch", "pil_stretch", "pil_crop"] = "stretch"
@@ -119,10 +113,13 @@ class UNetConfig:
                 f"UNet config: a PoseGuider of widths {self.pose_guider_channels} shrinks by "
                 f"{2 ** (len(self.pose_guider_channels) - 1)}, the latents by {self.latent_stride}"
             )
-        if self.reference_concat and self.prediction_type != "sample":
-            raise CheckpointError("UNet config: reference_concat needs prediction_type 'sample'")
-        if self.reference_warp and not (self.reference_concat and self.reference_pose):
-            raise CheckpointError("UNet config: reference_warp needs reference_concat and reference_pose")
+        if self.baseline and self.prediction_type != "sample":
+            raise CheckpointError("UNet config: baseline needs prediction_type 'sample'")
+
+    @property
+    def in_channels(self) -> int:
+        """Of the denoiser's first convolution: noisy latents, and the baseline's latents and validity."""
+        return self.latent_channels + (self.latent_channels + self.latent_stride**2 if self.baseline else 0)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -197,10 +197,12 @@ class Denoiser(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        in_channels = config.latent_channels * (2 if config.reference_concat else 1)
         self.unet = UNet2DConditionModel(
-            in_channels=in_channels, out_channels=config.latent_channels, **config.unet_kwargs()
+            in_channels=config.in_channels, out_channels=config.latent_channels, **config.unet_kwargs()
         )
+        if config.baseline:
+            nn.init.zeros_(self.unet.conv_out.weight)
+            nn.init.zeros_(self.unet.conv_out.bias)
         self.motion = _motion_adapter(config) if config.temporal else None
         self.prompt_projection = _prompt_projection(config)
 
@@ -220,7 +222,7 @@ class Denoiser(nn.Module):
         """The layers before reference and prompt come in: branches that see the same frames share it.
 
         Args:
-            latents: (B, F, C_in, h, w); with ``reference_concat`` the reference latents follow the noisy ones.
+            latents: (B, F, C_in, h, w); behind the noisy ones, the baseline's latents and validity if it is used.
             timesteps: (B, F); history frames carry timestep 0.
             pose: (B, F, C0, h, w), the PoseGuider's output, added after the first convolution; None adds nothing.
         """

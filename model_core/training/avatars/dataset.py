@@ -36,9 +36,6 @@ def make_clip(seed: int, *, frames: int, drivers: int = 3, pictured: int = 0, si
         "images": np.stack([frame.image for frame in made]),
         "foreground": np.stack([frame.foreground for frame in made]),
         "landmarks": np.stack([frame.landmarks for frame in made]),
-        "surface": np.stack([frame.surface for frame in made]),
-        "layers": np.stack([frame.layers for frame in made]),
-        "projections": np.stack([frame.projections for frame in made]),
         "driving_landmarks": np.array(driving, np.float32).reshape(drivers, frames, -1, 3),
     }
     if pictured:

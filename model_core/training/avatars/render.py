@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..correspondence import BODY, HEAD
 from .geometry import contour_points, displacement, frame_centre, half_height, landmarks, taper
 from .identity import Identity, Scene
 from .motion import Motion
-from .projections import body_shift, projections
 from .texture import Textures, make_textures, paint_face, texture_pixels
 
 SUPERSAMPLING = 2
@@ -25,17 +23,11 @@ class AvatarFrame:
         image: (size, size, 3) uint8 RGB.
         landmarks: (478, 3) float32 pixels, see ``geometry.landmarks``.
         foreground: (size, size) uint8, 255 on the person.
-        surface: (size / 2, size / 2, 3) float16, every second pixel's point in the space of its layer.
-        layers: (size / 2, size / 2) uint8, see correspondence.py.
-        projections: (2, 2, 4) float32, how the frame shows the layers.
     """
 
     image: np.ndarray
     landmarks: np.ndarray
     foreground: np.ndarray
-    surface: np.ndarray
-    layers: np.ndarray
-    projections: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,10 +39,6 @@ class _Hits:
     x: np.ndarray
     y: np.ndarray
     z: np.ndarray
-
-    @property
-    def points(self) -> np.ndarray:
-        return np.stack([self.x, self.y, self.z], -1)
 
 
 @dataclass(frozen=True)
@@ -71,13 +59,11 @@ class _Shell:
 
 
 class _Canvas:
-    """The picture being painted, with the person's mask and, for every pixel, what it is a picture of."""
+    """The picture being painted, with the person's mask."""
 
     def __init__(self, background: np.ndarray, scene: Scene) -> None:
         self.image = background.copy()
         self.person = np.zeros((*background.shape[:2], 1), np.float32)
-        self.surface = np.zeros((*background.shape[:2], 3), np.float32)
-        self.layers = np.zeros(background.shape[:2], np.uint8)
         self.scene = scene
         self.lamp = (scene.light / np.linalg.norm(scene.light)).astype(np.float32)
 
@@ -91,11 +77,8 @@ class _Canvas:
             lit = lit + gloss * np.clip(normals @ (halfway / np.linalg.norm(halfway)), 0, 1)[..., None] ** 24
         return lit
 
-    def lay(self, colour: np.ndarray, mask: np.ndarray, points: np.ndarray, layer: int = HEAD) -> None:
-        """Paint a part of the person over what is there; mask (N, N) in [0, 1], points (N, N, 3) of the layer."""
-        shown = mask > 0.5
-        self.surface[shown] = points[shown]
-        self.layers[shown] = layer
+    def lay(self, colour: np.ndarray, mask: np.ndarray) -> None:
+        """Paint a part of the person over what is there; mask (N, N) in [0, 1]."""
         mask = mask.astype(np.float32)[..., None]
         self.image = self.image * (1 - mask) + np.clip(colour, 0, 1) * mask
         self.person = np.maximum(self.person, mask)
@@ -142,10 +125,6 @@ class _View:
         """A head-space point in the units of ``x`` and ``y``."""
         return np.asarray(point, np.float32) @ self.rotation.T
 
-    def plate(self, depth: float) -> np.ndarray:
-        """Head-space points of the plane that faces the viewer at a depth."""
-        return self.origins + np.float32(depth) * self.direction
-
     def normals(self, hits: _Hits, *, smooth: float = 0.0) -> np.ndarray:
         depth: cv2.typing.MatLike = hits.depth.astype(np.float32) * self.scale
         if smooth:
@@ -179,6 +158,11 @@ class _View:
         return _Hits(inside, depth, x, y, oz + depth * direction[2])
 
 
+def _body_shift(motion: Motion) -> tuple[float, float]:
+    """How far the body follows the head, as shares of the frame, right and down."""
+    return 0.45 * motion.x, 0.5 * motion.y
+
+
 def render(identity: Identity, motion: Motion, *, size: int = 128, textures: Textures | None = None) -> AvatarFrame:
     """Render one frame with its exact landmarks and mask.
 
@@ -203,9 +187,6 @@ def render(identity: Identity, motion: Motion, *, size: int = 128, textures: Tex
         image=(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8),
         landmarks=landmarks(identity, motion, size=size, points=points),
         foreground=(person * 255).astype(np.uint8),
-        surface=canvas.surface[:: 2 * SUPERSAMPLING, :: 2 * SUPERSAMPLING].astype(np.float16),
-        layers=canvas.layers[:: 2 * SUPERSAMPLING, :: 2 * SUPERSAMPLING],
-        projections=projections(identity, motion),
     )
 
 
@@ -216,29 +197,27 @@ def _draw_hair_behind(canvas: _Canvas, view: _View, textures: Textures) -> None:
     lower = {"short": 0.55, "bun": hair.volume}.get(hair.style, hair.length + 0.25)
     hits = view.hit(_Shell(hair.volume, relief=False, shift=-0.06, lower=lower), iterations=2)
     colour = _sample(textures.hair, hits.x, hits.y)
-    canvas.lay(canvas.shade(colour * 0.8, view.normals(hits)), _soft(hits.inside, 0.04), hits.points)
+    canvas.lay(canvas.shade(colour * 0.8, view.normals(hits)), _soft(hits.inside, 0.04))
     if hair.style == "bun":
         bun = view.project((0, -1.2, -0.1))
         dx, dy = view.x - bun[0], view.y - bun[1]
         canvas.lay(
             canvas.shade(colour * 0.9, _unit(dx * 2, dy * 2, np.ones_like(dx))),
             _soft(0.3 - np.hypot(dx, dy), 0.05),
-            view.plate(float(bun[2])),
         )
 
 
 def _draw_body(canvas: _Canvas, view: _View, textures: Textures) -> None:
     identity, motion, size = view.identity, view.motion, view.size
     scene, skin = identity.scene, identity.face.skin
-    shift_x, shift_y = body_shift(motion)
+    shift_x, shift_y = _body_shift(motion)
     x = 0.5 + shift_x
     y = view.cy + view.scale * 1.05 - shift_y + 0.06
     across = (view.px - x) / scene.shoulder
-    points = np.stack([view.px - shift_x, view.py - shift_y, np.zeros_like(view.px)], -1)
     moved = np.array([[1, 0, shift_x * size], [0, 1, shift_y * size]], np.float32)
     cloth = cv2.warpAffine(textures.cloth, moved, (size, size), borderMode=cv2.BORDER_REFLECT)
     normals = _unit(across * 0.9, -0.35, 1.0)
-    canvas.lay(canvas.shade(cloth, normals), _soft(view.py - (y + 0.035 + 0.2 * across**2), 0.01), points, BODY)
+    canvas.lay(canvas.shade(cloth, normals), _soft(view.py - (y + 0.035 + 0.2 * across**2), 0.01))
     middle, half = (x + view.cx) / 2, view.scale * identity.shape.half_width * 0.46
     around = np.clip((view.px - middle) / half, -0.95, 0.95)
     mask = _soft(half - np.abs(view.px - middle), 0.008) * _soft(view.py - view.cy - 0.2 * view.scale, 0.01)
@@ -246,7 +225,7 @@ def _draw_body(canvas: _Canvas, view: _View, textures: Textures) -> None:
     mask = mask * _soft(collar - view.py, 0.012)
     shadow = 0.55 + 0.4 * np.clip((view.py - (view.cy + view.scale * 0.95)) / 0.12, 0, 1)
     lit = canvas.shade(np.ones_like(canvas.image) * skin, _unit(around, 0 * around, np.sqrt(1 - around**2)))
-    canvas.lay(lit * shadow[..., None], mask, points, BODY)
+    canvas.lay(lit * shadow[..., None], mask)
 
 
 def _draw_ears(canvas: _Canvas, view: _View) -> None:
@@ -258,10 +237,10 @@ def _draw_ears(canvas: _Canvas, view: _View) -> None:
             reach = (dx / 0.1) ** 2 + (dy / 0.19) ** 2
             normals = _unit(np.clip(dx / 0.12, -0.9, 0.9), np.clip(dy / 0.2, -0.9, 0.9), np.ones_like(dx))
             colour = identity.face.skin * (0.75 + 0.25 * np.clip(reach, 0, 1)[..., None])
-            canvas.lay(canvas.shade(colour, normals), _soft(1 - reach, 0.3), view.plate(float(ear[2])))
+            canvas.lay(canvas.shade(colour, normals), _soft(1 - reach, 0.3))
         if identity.face.earring:
             gold = np.ones_like(canvas.image) * np.array([0.95, 0.85, 0.4], np.float32)
-            canvas.lay(gold, _soft(0.035 - np.hypot(dx, dy - 0.24), 0.02), view.plate(float(ear[2])))
+            canvas.lay(gold, _soft(0.035 - np.hypot(dx, dy - 0.24), 0.02))
 
 
 def _draw_head(canvas: _Canvas, view: _View, textures: Textures, face: np.ndarray) -> None:
@@ -278,10 +257,10 @@ def _draw_head(canvas: _Canvas, view: _View, textures: Textures, face: np.ndarra
         back = back * above + skin * (1 - above)
     colour = front * facing + back * (1 - facing)
     normals = view.normals(hits, smooth=0.8)
-    canvas.lay(canvas.shade(colour, normals, gloss=identity.scene.gloss), _soft(hits.inside, 0.05), hits.points)
+    canvas.lay(canvas.shade(colour, normals, gloss=identity.scene.gloss), _soft(hits.inside, 0.05))
 
 
 def _draw_hat(canvas: _Canvas, view: _View, textures: Textures) -> None:
     hits = view.hit(_Shell(1.06, relief=False, shift=-0.04, lower=0.9), iterations=2)
     mask = _soft(hits.inside, 0.04) * _soft(view.identity.hair.line - hits.y, 0.03)
-    canvas.lay(canvas.shade(_sample(textures.hair, hits.x, hits.y), view.normals(hits)), mask, hits.points)
+    canvas.lay(canvas.shade(_sample(textures.hair, hits.x, hits.y), view.normals(hits)), mask)

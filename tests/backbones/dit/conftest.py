@@ -32,13 +32,13 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture
 def make_dit() -> Callable[..., DiTBackbone]:
-    """Builds a tiny DiT whose every weight says something; settings override TINY."""
+    """Builds a tiny DiT whose every weight says something, or a fresh one; settings override TINY."""
 
-    def build(*, fresh_video: bool = True, **settings: Any) -> DiTBackbone:
+    def build(*, fresh: bool = False, fresh_video: bool = True, **settings: Any) -> DiTBackbone:
         torch.manual_seed(0)
         stride = {**TINY, **settings}["latent_stride"]
         backbone = DiTBackbone(DiTConfig(**{**TINY, **settings}), FoldAutoencoder(stride).encode)
-        for name, parameter in backbone.named_parameters():
+        for name, parameter in [] if fresh else backbone.named_parameters():
             if fresh_video and name.startswith("denoiser.video_attention") and ".to_out." in name:
                 continue
             torch.nn.init.normal_(parameter, std=0.3 if parameter.dim() > 1 else 0.1)

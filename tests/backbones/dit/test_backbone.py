@@ -12,7 +12,7 @@ import torch
 from model_core.backbones.base import AnimationInputs
 from model_core.backbones.dit import DiTBackbone, DiTConditioning
 from model_core.errors import InputError
-from model_core.types import Branch, HistoryFrames, MotionSignal, ReferenceInputs
+from model_core.types import Baseline, Branch, HistoryFrames, MotionSignal, ReferenceInputs
 
 Make = Callable[..., DiTBackbone]
 
@@ -30,7 +30,8 @@ def conditioning_of(backbone: DiTBackbone, *, frames: int = 3, history: int = 0,
     if history:
         shown = draw(history, 3, size, size)
         past = HistoryFrames(backbone.encode(draw(history, 3, size, size) * 2 - 1), shown)
-    return backbone.prepare(AnimationInputs(backbone.encode_reference(inputs), motion, past))
+    baseline = Baseline(backbone.encode(draw(frames, 3, size, size) * 2 - 1), draw(frames, 1, size, size))
+    return backbone.prepare(AnimationInputs(backbone.encode_reference(inputs), motion, past, baseline))
 
 
 def latents(frames: int = 3, *, side: int = 8, seed: int = 2) -> torch.Tensor:
@@ -94,12 +95,13 @@ def test_history_never_sees_what_is_denoised_and_goes_with_the_first_window(make
 
 
 def test_a_window_is_the_same_cut_out_before_or_after(make_dit: Make) -> None:
-    backbone = make_dit(reference_warp=True, latent_fold=2)
+    backbone = make_dit(baseline=True)
     part = conditioning_of(backbone, frames=4, size=32).take([3, 1])
     whole = conditioning_of(backbone, frames=4, size=32)
-    assert part.moved is not None and whole.moved is not None and part.moved_tokens is not None
+    assert part.baseline is not None and whole.baseline is not None and whole.baseline_tokens is not None
     torch.testing.assert_close(part.driving, whole.driving[:, [3, 1]])
-    torch.testing.assert_close(part.moved.latents, whole.moved.latents[:, [3, 1]])
+    torch.testing.assert_close(part.baseline_tokens, whole.baseline_tokens[:, [3, 1]])
+    torch.testing.assert_close(part.baseline.latents, whole.baseline.latents[:, [3, 1]])
 
 
 @pytest.mark.parametrize("size", [(8, 8), (4, 12), (16, 8), (24, 32)])
@@ -115,28 +117,66 @@ def test_any_resolution(make_dit: Make, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 1.0])
 def test_a_network_that_says_nothing_leaves_the_best_linear_guess(make_dit: Make, sigma: float) -> None:
-    """Of clean frames that differ from the moved reference by white noise, closed form: the Wiener filter."""
-    backbone = make_dit(reference_warp=True, latent_fold=2)
+    """Of clean frames that differ from the baseline by white noise, closed form: the Wiener filter."""
+    backbone = make_dit(baseline=True)
     for parameter in backbone.denoiser.transformer.proj_out.parameters():
         parameter.zero_()
     condition = conditioning_of(backbone, size=32)
-    assert condition.moved is not None
-    moved = condition.moved.latents
-    clean = moved + 0.1 * latents(side=16, seed=3)
+    assert condition.baseline is not None
+    baseline = condition.baseline.latents
+    clean = baseline + 0.1 * latents(side=16, seed=3)
     noisy = (1 - sigma) * clean + sigma * latents(side=16, seed=4)
     velocity = backbone.predict_branch(noisy, torch.tensor(1000 * sigma), condition, Branch.DRIVING)
     found = noisy - sigma * velocity
     error = (found - clean).square().mean().sqrt()
     assert error == pytest.approx(0.1 * sigma / math.hypot(0.1 * (1 - sigma), sigma), rel=0.05)
     if sigma == 1:
-        torch.testing.assert_close(found, moved, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found, baseline, atol=1e-5, rtol=1e-5)
 
 
-def test_a_warping_model_needs_the_portraits_own_signal(make_dit: Make) -> None:
-    backbone = make_dit(reference_warp=True, latent_fold=2)
+@pytest.mark.parametrize("redraw", [False, True])
+def test_a_fresh_model_samples_exactly_its_baseline_in_one_step(make_dit: Make, redraw: bool) -> None:
+    backbone = make_dit(fresh=True, baseline=True, redraw=redraw)
+    condition = conditioning_of(backbone, size=32, history=2)
+    noise = latents(side=16)
+    made = backbone.predict(noise, torch.tensor(1000.0), condition, [Branch.DRIVING, Branch.FULL])
+    assert condition.baseline is not None
+    for velocity in made.values():
+        torch.testing.assert_close(noise - velocity, condition.baseline.latents, atol=1e-6, rtol=0)
+
+
+def test_without_its_baseline_a_model_names_the_remedy(make_dit: Make) -> None:
+    backbone = make_dit(baseline=True)
     image = torch.rand(1, 3, 32, 32)
-    with pytest.raises(InputError, match="own motion signal"):
-        backbone.encode_reference(ReferenceInputs(image, backbone.encode(image)))
+    reference = backbone.encode_reference(ReferenceInputs(image, backbone.encode(image)))
+    with pytest.raises(InputError, match="carries no landmarks.*analyse the portrait's face"):
+        backbone.prepare(AnimationInputs(reference, MotionSignal("masked_frames", image)))
+
+
+def test_validity_counts_where_the_baseline_does(make_dit: Make) -> None:
+    backbone = make_dit(baseline=True)
+    image, motion = torch.rand(1, 3, 16, 16), MotionSignal("masked_frames", torch.rand(3, 3, 16, 16))
+    reference = backbone.encode_reference(ReferenceInputs(image, backbone.encode(image)))
+    carried = backbone.encode(torch.rand(3, 3, 16, 16))
+    made = []
+    for shown in (torch.zeros(3, 1, 16, 16), torch.ones(3, 1, 16, 16)):
+        condition = backbone.prepare(AnimationInputs(reference, motion, baseline=Baseline(carried, shown)))
+        made.append(backbone.predict(latents(), torch.tensor(500.0), condition, tuple(Branch)))
+    for branch in Branch:
+        differ = not torch.equal(made[0][branch], made[1][branch])
+        assert differ == (branch in (Branch.DRIVING, Branch.FULL)), branch
+
+
+def test_history_frames_are_their_own_baseline(make_dit: Make) -> None:
+    """They differ by nothing from it, whatever they show."""
+    backbone = make_dit(baseline=True)
+    seen: list[torch.Tensor] = []
+    backbone.denoiser.transformer.pos_embed.proj.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    condition = conditioning_of(backbone, history=2)
+    assert condition.num_history == 2
+    past = [given for given in seen if len(given) == 2]
+    still, noisy, driving = past
+    assert noisy.abs().max() == 0 and still.abs().max() > 0.1 and driving.abs().max() > 0.1
 
 
 def test_conditions_beside_reach_a_place_without_any_attention(make_dit: Make) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.backbones.warp.background import background_plate
+from model_core.warp.background import background_plate
 
 
 def person(height: int, width: int) -> torch.Tensor:
