@@ -28,6 +28,40 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--continuity", type=float, help="lambda_p of signal fusion")
 
 
+def _add_motion(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("motion")
+    group.add_argument(
+        "--alignment",
+        default="retarget",
+        choices=["retarget", "relative", "absolute"],
+        help="retarget: the driver's motion on the portrait's own face (default). relative, absolute: the driving face "
+        "as a whole, from the portrait's place and size, or where it is",
+    )
+    group.add_argument(
+        "--strength",
+        action="append",
+        default=[],
+        metavar="REGION=X",
+        help="how much of the motion arrives: head_rotation, head_translation, mouth, eyes, brows or gaze, 0 to 3, "
+        "1 by default; may be given again",
+    )
+    group.add_argument(
+        "--only", choices=["expression", "head"], help="leave the head where it is, or move nothing but the head"
+    )
+    group.add_argument(
+        "--turning",
+        choices=["relative", "absolute"],
+        help="turn the head from where the portrait holds it, or hold it as the driver does "
+        "(default relative; absolute with --paste driving)",
+    )
+    group.add_argument(
+        "--rest-frame",
+        default="0",
+        metavar="N|frontal",
+        help="the driving frame in which the driver looks as the portrait does (default 0)",
+    )
+
+
 def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models-folder", action="append", default=[])
     actions = parser.add_subparsers(dest="action", metavar="inspect, convert")
@@ -60,17 +94,18 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--models-folder", action="append", default=[], help="where else to look for models")
     animate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ...")
     animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16", "float8"])
-    animate.add_argument(
-        "--alignment",
-        choices=["relative", "absolute", "retarget"],
-        help="retarget, for drawn landmarks only: the driver's expression on the portrait's own face "
-        "(default: relative; retarget for models of FollowYourEmoji's kind)",
-    )
+    _add_motion(animate)
     animate.add_argument(
         "--analyzer",
         default="mediapipe",
         choices=["mediapipe", "facer", "facer_person"],
         help="what finds the faces; of facer's, the landmarks drive here, its parsing maps in ComfyUI's nodes",
+    )
+    animate.add_argument(
+        "--size",
+        default="portrait",
+        metavar="model|portrait|N",
+        help="of the video: the model's frame, the whole portrait's own size (default), or its long side in pixels",
     )
     animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
     animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")
@@ -83,7 +118,7 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
         "--paste",
         default="none",
         choices=["none", "reference", "driving"],
-        help="lay the result over the whole portrait, or the face over the driving video",
+        help="lay the face over the driving video; reference: the whole portrait, as --size portrait",
     )
     animate.add_argument("--no-colour-match", action="store_true", help="leave the colours of what is pasted")
     animate.add_argument("--no-audio", action="store_true", help="do not keep the driving video's sound")
@@ -104,6 +139,8 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
     compare.add_argument("--models-folder", action="append", default=[])
     compare.add_argument("--device", default="auto")
+    compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as of animate")
+    _add_motion(compare)
 
 
 def _add_heads(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from ..models import load_model
 from ..pipeline import animate
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
+from .motion import motion_from, size_from
 from .settings import choose_device
 
 _COLUMNS = 8
@@ -35,11 +36,14 @@ def run(args: argparse.Namespace) -> None:
     analyzer = MediaPipeAnalyzer()
     track = analyze_frames([to_uint8(image)[0]], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
+    settings, size = motion_from(args), size_from(args.size)
     inputs = {
         "track": track,
         "driving": driving,
         "foreground": estimate_foreground(image, track),
         "driving_frames": to_float(pixels),
+        "settings": settings,
+        "size": size,
     }
     made = {name: np.stack(list(_frames(args, name, image, inputs))) for name in args.models}
     height = max(clip.shape[1] for clip in made.values())
