@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The command line: animate, compare, models, train, prepare, avatars, heads, evaluate."""
+=======
+"""The command line: animate, compare, models, train, prepare, avatars, evaluate, measure."""
+>>>>>>> measure
 
 from __future__ import annotations
 
@@ -139,6 +143,7 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
     compare.add_argument("--models-folder", action="append", default=[])
     compare.add_argument("--device", default="auto")
+<<<<<<< HEAD
     compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as of animate")
     _add_motion(compare)
 
@@ -149,6 +154,21 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
     table.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
     table.add_argument("output", help="file to write (.safetensors)")
+=======
+    compare.add_argument("--metrics", action="store_true", help="print how much expression arrives, by model")
+
+
+def _add_measure(commands: Any) -> None:
+    measure = commands.add_parser("measure", help="measure how much expression of the drivers arrives in videos")
+    measure.add_argument("--reference", help="the portrait, an image file")
+    measure.add_argument("--driving", help="the driving video")
+    measure.add_argument("--generated", help="the video made of them, frame for frame")
+    measure.add_argument("--pairs", metavar="PAIRS.jsonl", help="a list: one JSON a line with these three by name")
+    measure.add_argument("--every", type=int, default=1, help="read one frame in so many (default 1)")
+    measure.add_argument("--frames", type=int, help="use only the first so many frames")
+    measure.add_argument("--identity", action="store_true", help="also whether the face is still the portrait's")
+    measure.add_argument("--output", help="folder for table.md and metrics.json")
+>>>>>>> measure
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,6 +205,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_compare(commands)
 
+    _add_measure(commands)
+
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
     evaluate.add_argument("--models-folder", action="append", default=[])
@@ -212,6 +234,12 @@ def _animate(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace) -> None:
     from .commands.compare import run
+
+    run(args)
+
+
+def _measure(args: argparse.Namespace) -> None:
+    from .commands.measure import run
 
     run(args)
 
@@ -267,6 +295,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "animate": _animate,
     "compare": _compare,
+    "measure": _measure,
     "models": _models,
     "train": _train,
     "prepare": _prepare,

@@ -150,6 +150,19 @@ def test_both_families_are_compared_on_one_clip(desk: Desk, tiny_dit: PortraitMo
     assert difference.mean() < 12, "the right half is what animate makes by that model"
 
 
+def test_compared_models_are_measured_where_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("model_core.commands.compare.print_metrics", lambda *given: asked.append(given))
+    model, words = desk.words["--model"], ["--sheet", str(desk.folder / "s.png"), "--frames", "3"]
+    inputs = [word for key in ("--reference", "--driving", "--output", "--device") for word in (key, desk.words[key])]
+    assert main(["compare", *inputs, *words, "--models", model]) == 0 and not asked
+    assert main(["compare", *inputs, *words, "--models", model, "--metrics"]) == 0
+    ((reference, driving, frames),) = asked
+    np.testing.assert_array_equal(reference, read_pixels(desk.words["--reference"]))
+    np.testing.assert_array_equal(driving, read_video(desk.words["--driving"], limit=3))
+    assert list(frames) == [model] and frames[model].shape == (3, 32, 32, 3) and frames[model].dtype == np.uint8
+
+
 def test_models_lists_what_is_found(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--models-folder", str(desk.folder)]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny "))

@@ -21,6 +21,7 @@ from ..models import load_model
 from ..pipeline import animate
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
+from .compare_metrics import print_metrics
 from .motion import motion_from, size_from
 from .settings import choose_device
 
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
     rows = [("driving", list(pixels[shown])), *((name, list(clip[shown])) for name, clip in made.items())]
     save_image(contact_sheet(rows, reference=to_uint8(image)[0]), args.sheet)
     print(f"wrote {args.output} and {args.sheet}: {', '.join(args.models)}, left to right")
+    if args.metrics:
+        print_metrics(to_uint8(image)[0], pixels, made)
 
 
 def _frames(args: argparse.Namespace, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:
