@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The command line: animate, compare, models, train, prepare, avatars, heads, evaluate."""
-=======
-"""The command line: animate, compare, models, train, prepare, avatars, evaluate, measure."""
->>>>>>> measure
+"""The command line: animate, compare, models, train, prepare, avatars, heads, evaluate, measure."""
 
 from __future__ import annotations
 
@@ -143,7 +139,7 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
     compare.add_argument("--models-folder", action="append", default=[])
     compare.add_argument("--device", default="auto")
-<<<<<<< HEAD
+    compare.add_argument("--metrics", action="store_true", help="print how much expression arrives, by model")
     compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as of animate")
     _add_motion(compare)
 
@@ -154,8 +150,6 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
     table.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
     table.add_argument("output", help="file to write (.safetensors)")
-=======
-    compare.add_argument("--metrics", action="store_true", help="print how much expression arrives, by model")
 
 
 def _add_measure(commands: Any) -> None:
@@ -168,7 +162,6 @@ def _add_measure(commands: Any) -> None:
     measure.add_argument("--frames", type=int, help="use only the first so many frames")
     measure.add_argument("--identity", action="store_true", help="also whether the face is still the portrait's")
     measure.add_argument("--output", help="folder for table.md and metrics.json")
->>>>>>> measure
 
 
 def _parser() -> argparse.ArgumentParser:
