@@ -97,4 +97,3 @@ class OntoDriving:
         scale = whole.scale * place.scale
         offset = whole.scale * (place.target - place.source * place.scale)[:2] + whole.offset
         return Overlay((float(scale[0]), float(scale[1])), (float(offset[0]), float(offset[1])), whole.size)
-
