@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-import torch
 from comfy_api.latest import io
 
 from ..model_core.config import LCM_STEPS, SchedulerName
@@ -129,17 +128,14 @@ def sampling_settings(
     return settings
 
 
-@torch.no_grad()
 def encoded_history(model: HostedModel, history: HistorySettings | None) -> HistoryFrames | None:
     """The earlier frames of History Frames as latents; the model has to be on the device."""
-    from ..model_core.images import resize
     from ..model_core.types import HistoryFrames
 
     if history is None or history.images is None or history.motion is None:
         return None
-    images = bridge.to_compute(resize(history.images, model.model.config.size), model)
     return HistoryFrames(
-        latents=model.model.autoencoder.encode(images),
+        latents=bridge.encode_images(model, history.images),
         motion=bridge.to_compute(history.motion.frames, model),
     )
 

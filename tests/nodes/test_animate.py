@@ -147,7 +147,7 @@ def test_cancel_stops_between_the_branches_of_a_window(
 def test_images_are_the_latents_decoded_a_few_at_a_time(
     host, comfy, animate, hosted_model, reference, motion, monkeypatch
 ):
-    monkeypatch.setattr(comfy.module("nodes.bridge.pictures"), "_DECODED_AT_ONCE", 3)
+    monkeypatch.setattr(comfy.module("nodes.bridge.pictures"), "_FRAMES_AT_ONCE", 3)
     sizes = []
     plain = hosted_model.model.autoencoder.decode
 
