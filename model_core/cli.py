@@ -16,7 +16,13 @@ from .errors import InputError, PortraitError
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling (defaults are the model's own)")
-    group.add_argument("--steps", type=int, help="denoising steps")
+    group.add_argument("--steps", type=int, help="denoising steps; 0: the carried portrait without the network")
+    group.add_argument(
+        "--denoise",
+        type=float,
+        metavar="PART",
+        help="1 starts from noise; lower values start from the carried portrait and keep more of it",
+    )
     group.add_argument("--scheduler", choices=["ddim", "euler", "dpmpp_2m", "lcm", "unipc"])
     group.add_argument("--seed", type=int, help="of the noise; the same seed gives the same bits")
     group.add_argument("--window", type=int, help="frames denoised together")

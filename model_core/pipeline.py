@@ -229,6 +229,7 @@ def sample_chunks(
     *,
     history: HistoryFrames | None = None,
     first_chunk: int = 0,
+    initial: Callable[[range], Tensor] | None = None,
     observer: StepObserver | None = None,
 ) -> Iterator[Tensor]:
     """Sample a clip of any length chunk by chunk: latents and activations of one chunk are held at a time.
@@ -240,6 +241,8 @@ def sample_chunks(
         motion: a signal, or a ``DrivingMotion`` that is asked for one chunk at a time.
         history: finished frames to continue, e.g. of an earlier clip.
         first_chunk: chunks of the clip that are finished already; ``history`` then is the last one's end.
+        initial: gives frames' clean latents, (n, C, h, w), to start from where ``sampling.denoise`` is below 1;
+            asked for one chunk at a time, by the frames' numbers in the clip.
     Yields:
         (1, n, C, h, w), the clean latents of the next n frames.
     """
@@ -261,6 +264,9 @@ def sample_chunks(
         signal = replace(part, frames=part.frames.to(model.device, model.dtype))
         baseline = carried_baseline(model, reference, part) if model.backbone.uses_baseline else None
         noise = frame_noise(tuple(reference.latents.shape[1:]), range(chunk.start, chunk.stop), seed=sampling.seed)
+        frames = None
+        if initial is not None and sampling.denoise < 1:
+            frames = initial(range(chunk.start, chunk.stop))[None].to(model.device)
         latents = sample(
             model.backbone,
             model.backbone.prepare(AnimationInputs(reference.encoded, signal, history, baseline)),
@@ -269,6 +275,8 @@ def sample_chunks(
             steps=sampling.steps,
             windows=windows,
             guidance=guidance,
+            initial=frames,
+            denoise=sampling.denoise,
             generator=torch.Generator().manual_seed((sampling.seed + chunk.start) % 2**63),
             observer=observer,
         )
@@ -306,10 +314,11 @@ def sample_clip(
     sampling: SamplingConfig,
     *,
     history: HistoryFrames | None = None,
+    initial: Callable[[range], Tensor] | None = None,
     observer: StepObserver | None = None,
 ) -> Tensor:
     """All chunks at once: (1, F, C, h, w)."""
-    chunks = sample_chunks(model, reference, motion, sampling, history=history, observer=observer)
+    chunks = sample_chunks(model, reference, motion, sampling, history=history, initial=initial, observer=observer)
     return torch.cat(list(chunks), dim=1)
 
 
