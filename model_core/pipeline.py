@@ -242,7 +242,7 @@ def sample_chunks(
         history: finished frames to continue, e.g. of an earlier clip.
         first_chunk: chunks of the clip that are finished already; ``history`` then is the last one's end.
         initial: gives frames' clean latents, (n, C, h, w), to start from where ``sampling.denoise`` is below 1;
-            asked for one chunk at a time, by the frames' numbers in the clip.
+            asked for one chunk at a time, by the frames' numbers in the clip. None starts from the carried portrait.
     Yields:
         (1, n, C, h, w), the clean latents of the next n frames.
     """
@@ -262,11 +262,14 @@ def sample_chunks(
     for chunk in clip_chunks(len(motion), sampling)[first_chunk:]:
         part = motion.take(range(chunk.start, chunk.stop))
         signal = replace(part, frames=part.frames.to(model.device, model.dtype))
-        baseline = carried_baseline(model, reference, part) if model.backbone.uses_baseline else None
+        wanted = model.backbone.uses_baseline or (sampling.denoise < 1 and initial is None)
+        baseline = carried_baseline(model, reference, part) if wanted else None
         noise = frame_noise(tuple(reference.latents.shape[1:]), range(chunk.start, chunk.stop), seed=sampling.seed)
-        frames = None
+        begin = None
         if initial is not None and sampling.denoise < 1:
-            frames = initial(range(chunk.start, chunk.stop))[None].to(model.device)
+            begin = initial(range(chunk.start, chunk.stop))[None].to(model.device)
+        elif sampling.denoise < 1 and baseline is not None:
+            begin = baseline.latents[None]
         latents = sample(
             model.backbone,
             model.backbone.prepare(AnimationInputs(reference.encoded, signal, history, baseline)),
@@ -275,7 +278,7 @@ def sample_chunks(
             steps=sampling.steps,
             windows=windows,
             guidance=guidance,
-            initial=frames,
+            initial=begin,
             denoise=sampling.denoise,
             generator=torch.Generator().manual_seed((sampling.seed + chunk.start) % 2**63),
             observer=observer,
