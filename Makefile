@@ -4,12 +4,15 @@
 #   make demo PYTHON=python3.12                  another interpreter
 #   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 #                                                the small CPU build where pip would fetch the CUDA one
+#   make demo REFERENCE=me.jpg DRIVING=me.mp4     your own portrait and driving video
 #   make test ARGS="tests/weights -k strict"     some tests only
 
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 ARGS   ?=
 JOBS   ?= 2
+REFERENCE ?= model_core/assets/demo_portrait.png
+DRIVING   ?= model_core/assets/demo_driving.mp4
 
 RUN   := .venv/bin/python
 READY := .venv/.ready
@@ -21,16 +24,12 @@ PIP   := $(RUN) -m pip --disable-pip-version-check install
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
 
-demo: $(READY) ## animate the bundled portrait with the bundled clip, by both models: output/demo.mp4, demo_both.mp4, .png
+demo: $(READY) ## animate a portrait with a driving video: output/demo.mp4, and all models side by side
 	@mkdir -p output
-	$(RUN) -m model_core animate \
-		--reference model_core/assets/demo_portrait.png \
-		--driving model_core/assets/demo_driving.mp4 \
+	$(RUN) -m model_core animate --reference "$(REFERENCE)" --driving "$(DRIVING)" \
 		--output output/demo.mp4 --sheet output/demo.png
-	$(RUN) -m model_core compare \
-		--reference model_core/assets/demo_portrait.png \
-		--driving model_core/assets/demo_driving.mp4 \
-		--output output/demo_both.mp4 --sheet output/demo_both.png
+	$(RUN) -m model_core compare --reference "$(REFERENCE)" --driving "$(DRIVING)" \
+		--frames 48 --size 512 --output output/demo_models.mp4 --sheet output/demo_models.png
 
 # One thread in each of JOBS workers: tiny tensors gain nothing from more, and two cores stay busy. A file stays with
 # one worker; all that needs a real ComfyUI (found as tests/live/comfyui_server.py says) shares one server.

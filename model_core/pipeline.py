@@ -42,7 +42,6 @@ from .types import (
     MotionSource,
     ReferenceInputs,
     StepObserver,
-    TrackSource,
 )
 from .warp import PortraitLayers
 from .warp.full_size import FullSize, OutputSize, output_size

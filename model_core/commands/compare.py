@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..faces.analyze import analyze_frames
 from ..faces.foreground import estimate_foreground
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import check_reference, load_image, save_image, to_float, to_uint8
-from ..models import load_model
+from ..models import PortraitModel, load_model
 from ..pipeline import animate
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
@@ -26,6 +27,8 @@ from .motion import motion_from, size_from
 from .settings import choose_device
 
 _COLUMNS = 8
+WITHOUT = "without the network"
+"""The carried portrait alone, which every model starts from."""
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,21 +49,28 @@ def run(args: argparse.Namespace) -> None:
         "settings": settings,
         "size": size,
     }
-    made = {name: np.stack(list(_frames(args, name, image, inputs))) for name in args.models}
+    models = {name: _model(args, name) for name in args.models}
+    first = models[args.models[0]]
+    alone = replace(first.config.sampling, steps=0)
+    made = {WITHOUT: np.stack(list(_frames(first, WITHOUT, image, {**inputs, "sampling": alone})))}
+    made |= {name: np.stack(list(_frames(model, name, image, inputs))) for name, model in models.items()}
     height = max(clip.shape[1] for clip in made.values())
     with VideoWriter(args.output, fps=info.fps, audio_from=args.driving if info.has_audio else None) as writer:
         writer.append(np.concatenate([_of_height(clip, height) for clip in made.values()], axis=2))
     shown = np.linspace(0, len(pixels) - 1, min(_COLUMNS, len(pixels))).round().astype(int)
     rows = [("driving", list(pixels[shown])), *((name, list(clip[shown])) for name, clip in made.items())]
     save_image(contact_sheet(rows, reference=to_uint8(image)[0]), args.sheet)
-    print(f"wrote {args.output} and {args.sheet}: {', '.join(args.models)}, left to right")
+    print(f"wrote {args.output} and {args.sheet}: {', '.join(made)}, left to right")
     if args.metrics:
         print_metrics(to_uint8(image)[0], pixels, made)
 
 
-def _frames(args: argparse.Namespace, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:
+def _model(args: argparse.Namespace, name: str) -> PortraitModel:
+    return load_model(name, device=choose_device(args.device), folders=[Path(folder) for folder in args.models_folder])
+
+
+def _frames(model: PortraitModel, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:
     """The frames of one model, (H, W, 3) uint8; ``inputs`` are ``animate``'s, the same for all models."""
-    model = load_model(name, device=choose_device(args.device), folders=[Path(f) for f in args.models_folder])
     made = animate(model, image, **inputs)
     with tqdm(total=len(inputs["driving"]), desc=name, unit="frame", file=sys.stderr) as bar:
         for chunk in made:

@@ -31,7 +31,7 @@ from ..types import FaceTrack, HistoryFrames, StepObserver
 from ..video.h264 import CONTAINERS
 from ..video.mark import MARK
 from ..video.read import open_video
-from ..video.segments import Clock, SegmentWriter, join_segments
+from ..video.segments import SegmentWriter, join_segments
 from ..warp.full_size import LONGEST, OutputSize, output_size
 from .faces import DrivingFace, FaceSettings, ForwardFrames, find_faces, follow_driving_face
 from .folder import JobFolder

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Union
-from typing import Literal, Union
 
 import numpy as np
 

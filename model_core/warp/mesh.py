@@ -15,6 +15,7 @@ import numpy as np
 _SHIFT = 4  # bits of sub-pixel position handed to OpenCV
 _FAR = 2**20  # pixels: far outside any picture, well inside int32 after the shift
 _FLAT = 1e-4  # pixels squared: a thinner triangle has no map of its own
+_THIN = 0.05  # pixels squared: a thinner one is not painted; its neighbours reach over it
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def mesh_flow(
     maps, stretch = _affine_maps(corners[..., :2], origin)
     # the last row is that of no triangle
     maps = np.concatenate([maps, np.array([[1, 0, 0, 0, 1, 0]], np.float32)])
-    limits = np.concatenate([origin.min(axis=1), origin.max(axis=1)], axis=1).astype(np.float32)
+    limits = np.concatenate([origin.min(axis=1) - step, origin.max(axis=1) + step], axis=1).astype(np.float32)
     limits = np.concatenate([limits, np.array([[-_FAR, -_FAR, _FAR, _FAR]], np.float32)])
     stretch = np.append(stretch, np.float32(1))
     x = ((np.arange(size[1], dtype=np.float32) + 0.5) * step)[None]
@@ -71,7 +72,7 @@ def mesh_flow(
     flow = np.empty((*size, 2), np.float32)
     for axis in (0, 1):
         moved = own[..., 3 * axis] * x + own[..., 3 * axis + 1] * y + own[..., 3 * axis + 2]
-        # a painted edge reaches half a pixel beyond its triangle: in a thin one that leads far outside
+        # a painted edge reaches half a grid point beyond its triangle: in a thin one that leads far outside
         np.clip(moved, limit[..., axis], limit[..., axis + 2], out=flow[..., axis])
     return MeshFlow(flow, stretch[triangle], triangle)
 
@@ -79,7 +80,7 @@ def mesh_flow(
 def _far_to_near(corners: np.ndarray, two_sided: int) -> np.ndarray:
     """Numbers of the triangles that are painted, the farthest first."""
     first, second = corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2]
-    facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] > 0
+    facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] > _THIN
     facing[:two_sided] = True
     order = np.argsort(-corners[..., 2].mean(axis=1), kind="stable")
     return order[facing[order]]

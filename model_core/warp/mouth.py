@@ -1,4 +1,4 @@
-"""The inner mouth: teeth that the portrait shows stay on skull and jaw while the lips move; the rest is a dark cavity."""
+"""The inner mouth: teeth stay on skull and jaw while the lips move over them; the rest is a dark cavity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _UPPER, _LOWER = (np.array(ring) for ring in INNER_MOUTH_RINGS)
 _OUTLINE = RINGS[Component.INNER_MOUTH]
 _LIPS = np.unique([*RINGS[Component.UPPER_LIP], *RINGS[Component.LOWER_LIP]])
 _CHIN = np.array([152, 148, 377, 175, 199])
-_OPEN = 0.05  # face sizes: a mouth less open than that shows no teeth
+_SHUT = 0.015  # face sizes: up to that a mouth shows nothing, from twice that on all
+_OPEN = 0.07  # face sizes: a portrait's mouth less open than that shows no teeth
 _MARGIN = 0.15  # face sizes around the opening that are kept of the picture
 _DARK = np.array([0.34, 0.24, 0.24])
 """Colour of the cavity as a share of the lips'."""
@@ -50,7 +51,7 @@ class InnerMouth:
         if box is None:
             return
         gap = np.linalg.norm(target[_LOWER, :2] - target[_UPPER, :2], axis=1).max()
-        box.cover[:] *= np.clip(gap / (0.02 * face_size(target)) - 0.5, 0, 1)  # lips that touch hide it
+        box.cover[:] *= np.clip(gap / (_SHUT * face_size(target)) - 1, 0, 1)
         self._paint_cavity(frame, validity, box, target)
         if self.patch is not None:
             x, y = box.places()

@@ -10,6 +10,7 @@ import numpy as np
 _SHIFT = 4
 _SOFT = 0.6  # pixels, standard deviation of the opening's edge
 _INPAINT = 3.0
+_THIN = 0.5  # pixels: up to that an opening shows nothing, from twice that on all
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,11 @@ def fill_polygon(shape: tuple[int, ...], outline: np.ndarray) -> Box | None:
         return None
     mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
     cv2.fillPoly(mask, [np.rint((outline - 0.5 - low) * 16).astype(np.int32)], (255,), cv2.LINE_AA, _SHIFT)
-    cover = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), _SOFT)
+    # an opening thinner than a pixel is shut, though its outline would be drawn
+    around = outline.astype(np.float32)
+    thickness = 2 * cv2.contourArea(around) / max(cv2.arcLength(around, closed=True), 1e-6)
+    share = np.float32(np.clip(thickness / _THIN - 1, 0, 1) / 255)
+    cover = cv2.GaussianBlur(mask.astype(np.float32) * share, (0, 0), _SOFT)
     return Box(int(low[0]), int(low[1]), cover)
 
 

@@ -1,4 +1,4 @@
-"""Pixels of one face carried onto another face's landmarks: driving frames and label maps, laid where the portrait is."""
+"""Pixels of one face carried onto another's landmarks: driving frames and label maps, laid where the portrait is."""
 
 from __future__ import annotations
 

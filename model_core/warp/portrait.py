@@ -18,12 +18,12 @@ from ..types import NUM_LANDMARKS, Component
 from .background import background_plate
 from .border import keep_at_border
 from .eyes import Eyeball
-from .head import FIRST_EYE, HEAD_TRIANGLES, RING_TRIANGLES, moved_rings, with_rings
+from .head import HEAD_TRIANGLES, RING_TRIANGLES, moved_rings, with_rings
 from .mesh import MeshFlow, mesh_flow
 from .mouth import InnerMouth
 
-_GRID_FACE = 96.0
-"""Grid points of the flow across a face size; a finer grid moves nothing by more than a tenth of a pixel."""
+_GRID_FACE = 64.0
+"""Grid points of the flow across a face size: enough to keep nearly all landmarks within half a pixel."""
 
 _PERSON_MARGIN = 0.12
 """Face sizes around the person that move with it, fading: tips of hair, brims of hats, the background just there."""
