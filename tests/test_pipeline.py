@@ -14,13 +14,14 @@ from torch import Tensor
 from model_core import pipeline
 from model_core.config import SamplingConfig
 from model_core.errors import CancelledError, InputError
+from model_core.images import to_uint8
 from model_core.models import PortraitModel, build_model
 from model_core.motion.parsing_map import label_map
-from model_core.motion.scenes import Scene, place_scenes
-from model_core.motion.signals import choose_placing
+from model_core.motion.scenes import MotionSettings, PlacedMotion, place_scenes
 from model_core.pipeline import (
     DrivingMotion,
     animate,
+    carried_baseline,
     clip_chunks,
     encode_reference,
     prepare_motion,
@@ -258,37 +259,51 @@ def test_a_parser_s_map_drives_at_the_portrait_s_place(
     maps = np.stack([label_map(points, driving.size, driving.size) for points in driving.landmarks])
     drawn = prepare_motion(tiny_model, driving, reference=reference).frames
     parsed = prepare_motion(tiny_model, dataclasses.replace(driving, label_maps=maps), reference=reference).frames
-    assert alike(drawn, parsed) > 0.9 > alike(drawn.roll(3, -1), parsed)
+    # carried pixel by pixel at 32 x 32, no edge is antialiased
+    assert alike(drawn, parsed) > 0.8 > alike(drawn.roll(3, -1), parsed)
     assert not torch.equal(drawn, parsed)
+
+
+def on_demand(
+    model: PortraitModel, driving: FaceTrack, reference: FaceTrack, settings: MotionSettings, read: Any = None
+) -> DrivingMotion:
+    placed = PlacedMotion(driving, place_scenes(driving, reference, settings), reference, settings)
+    return DrivingMotion(model.config, placed, read)
 
 
 def test_motion_drawn_on_demand_is_the_motion_drawn_at_once(
     tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]
 ) -> None:
     driving, reference = make_track(9), make_track(1, size=32)
-    whole = prepare_motion(tiny_model, driving, reference=reference).frames
-    lazy = DrivingMotion(tiny_model, driving, place_scenes(driving, reference, mode="relative"))
+    whole = prepare_motion(tiny_model, driving, reference=reference)
+    lazy = on_demand(tiny_model, driving, reference, MotionSettings())
     assert len(lazy) == 9
     for start, stop in ((0, 9), (2, 3), (4, 9)):
-        assert torch.equal(lazy.take(range(start, stop)).frames, whole[start:stop])
+        part = lazy.take(range(start, stop))
+        assert torch.equal(part.frames, whole.frames[start:stop])
+        assert np.array_equal(part.landmarks, whole.landmarks[start:stop])  # type: ignore[index,arg-type]
+
+
+def test_each_scene_is_placed_by_its_own_rest(tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]) -> None:
+    driving, reference, settings = make_track(9), make_track(1, size=32), MotionSettings()
+    whole = prepare_motion(tiny_model, driving, reference=reference).frames
     second = prepare_motion(tiny_model, driving.take(range(4, 9)), reference=reference).frames
-    here, there = (place_scenes(driving.take([i]), reference, mode="relative")[0].place for i in (0, 4))
-    cut = DrivingMotion(tiny_model, driving, [Scene(0, here), Scene(4, there)])
+    (here,) = place_scenes(driving, reference, settings)
+    (there,) = place_scenes(driving.take(range(4, 9)), reference, settings)
+    scenes = [here, dataclasses.replace(there, start=4)]
+    cut = DrivingMotion(tiny_model.config, PlacedMotion(driving, scenes, reference, settings))
     assert torch.equal(cut.take(range(2, 6)).frames, torch.cat([whole[2:4], second[:2]]))
 
 
-@pytest.mark.parametrize("alignment", [None, "relative", "absolute", "retarget"])
-@pytest.mark.parametrize("kind", ["drawn_landmarks", "split_landmarks"])
-def test_drawn_landmarks_on_demand_are_those_drawn_at_once(
-    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack], kind: Any, alignment: Any
+@pytest.mark.parametrize("placing", ["relative", "absolute", "retarget"])
+@pytest.mark.parametrize("kind", ["drawn_landmarks", "split_landmarks", "parsing_map"])
+def test_motion_of_every_placing_on_demand_is_that_drawn_at_once(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack], kind: Any, placing: Any
 ) -> None:
     model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, motion_kind=kind))
-    driving, reference = make_track(5), make_track(1, size=32)
-    whole = prepare_motion(model, driving, reference=reference, alignment=alignment).frames
-    placing = choose_placing(kind, alignment)
-    portrait = reference if placing == "retarget" else None
-    lazy = DrivingMotion(model, driving, place_scenes(driving, reference, mode=placing), portrait=portrait)
-    assert torch.equal(lazy.take(range(2, 5)).frames, whole[2:5])
+    driving, reference, settings = make_track(5), make_track(1, size=32), MotionSettings(placing=placing)
+    whole = prepare_motion(model, driving, reference=reference, settings=settings).frames
+    assert torch.equal(on_demand(model, driving, reference, settings).take(range(2, 5)).frames, whole[2:5])
 
 
 def test_masked_frames_on_demand_read_the_frames_they_need(
@@ -296,19 +311,18 @@ def test_masked_frames_on_demand_read_the_frames_they_need(
 ) -> None:
     masked = build_model(dataclasses.replace(tiny_model.config, motion_kind="masked_frames"))
     driving, reference, frames = make_track(6), make_track(1, size=32), square_frames(6, size=64)
-    scenes = place_scenes(driving, reference, mode="relative")
     asked: list[tuple[int, int]] = []
 
     def read(start: int, stop: int) -> Any:
         asked.append((start, stop))
         return (frames[at : min(at + 2, stop)] for at in range(start, stop, 2))
 
-    part = DrivingMotion(masked, driving, scenes, read).take(range(1, 4))
+    part = on_demand(masked, driving, reference, MotionSettings(), read).take(range(1, 4))
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1
     whole = prepare_motion(masked, driving, reference=reference, frames=pixels).frames
     assert asked == [(1, 4)] and torch.allclose(part.frames, whole[1:4], atol=1e-5)
     with pytest.raises(InputError, match="connect the driving frames"):
-        DrivingMotion(masked, driving, scenes).take(range(3))
+        on_demand(masked, driving, reference, MotionSettings()).take(range(3))
 
 
 def test_a_clip_goes_on_where_it_was_left(
@@ -360,5 +374,40 @@ def test_pure_noise_asks_for_no_frames_and_a_part_of_the_schedule_needs_them(
 
     made = sample_clip(tiny_model, reference, motion, sampling, initial=never)
     assert torch.equal(made, sample_clip(tiny_model, reference, motion, sampling))
+    part = dataclasses.replace(sampling, denoise=0.5)
+    carried = carried_baseline(tiny_model, reference, motion)
+    assert carried is not None
+    started = sample_clip(tiny_model, reference, motion, part)  # from the carried portrait, where none is given
+    given = sample_clip(tiny_model, reference, motion, part, initial=lambda f: carried.latents[f.start : f.stop])
+    assert torch.equal(started, given)
     with pytest.raises(InputError, match="denoise 0.5: .*carried portrait"):
-        sample_clip(tiny_model, reference, motion, dataclasses.replace(sampling, denoise=0.5))
+        sample_clip(tiny_model, reference, dataclasses.replace(motion, landmarks=None), part)
+
+
+def test_no_steps_at_all_are_the_carried_portrait(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = prepare_motion(tiny_model, make_track(13), reference=reference.track)
+    sampling = dataclasses.replace(tiny_model.config.sampling, steps=0)
+    calls = count(monkeypatch, tiny_model.backbone, "predict")
+    made = pipeline.decode(tiny_model, sample_clip(tiny_model, reference, motion, sampling))
+    assert reference.layers is not None and motion.landmarks is not None
+    assert np.abs(to_uint8(made).astype(int) - reference.layers.carry(motion.landmarks).frames).max() <= 1
+    assert not calls
+    with pytest.raises(InputError, match="steps 0: .*analyse the portrait's face"):
+        sample_clip(tiny_model, reference, dataclasses.replace(motion, landmarks=None), sampling)
+
+
+def test_a_result_has_the_portrait_s_own_size_where_that_is_asked_for(
+    tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]
+) -> None:
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    face = make_track(1, size=96)
+    track = dataclasses.replace(face, size=(96, 128))
+    for size, shape in (("portrait", (96, 128)), (160, (120, 160)), ("model", tuple(tiny_model.config.size))):
+        made = torch.cat(list(animate(tiny_model, image, make_track(5), track=track, size=size)))  # type: ignore[arg-type]
+        assert made.shape == (5, 3, *shape)
+    sampling = dataclasses.replace(tiny_model.config.sampling, steps=0)
+    (still,) = animate(tiny_model, image, make_track(1), track=track, size="portrait", sampling=sampling)
+    assert (still[0] - image[0]).abs().mean() < 0.05  # at rest the portrait is the portrait

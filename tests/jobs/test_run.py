@@ -15,6 +15,7 @@ from model_core.faces.analyze import analyze_frames
 from model_core.images import to_float, to_uint8
 from model_core.jobs import FaceSettings, Watcher, animate_video, faces, run
 from model_core.jobs.folder import JobFolder
+from model_core.motion.scenes import MotionSettings
 from model_core.pipeline import encode_reference, prepare_motion, sample_chunks
 from model_core.video.mark import KEY, VALUE
 from model_core.video.read import open_video, read_shots, read_video
@@ -33,6 +34,19 @@ def stop_after(count: int):
     return observe
 
 
+def stop_writing(monkeypatch, frames: int) -> None:
+    """Cancel before the next frame of a chunk is written."""
+    append, written = run.SegmentWriter.append, []
+
+    def stop(self, frame):
+        if len(written) == frames:
+            raise CancelledError("stopped")
+        written.append(1)
+        append(self, frame)
+
+    monkeypatch.setattr(run.SegmentWriter, "append", stop)
+
+
 def looks(monkeypatch, analyzer) -> list[int]:
     """One entry for every frame that is searched for faces from now on."""
     seen = []
@@ -45,7 +59,7 @@ def test_the_video_is_as_long_as_its_driver_and_sounds_and_says_what_it_is(job, 
     result = do(job)
     info = open_video(job.output)
     assert (result.frames, result.resumed) == (20, 0)
-    assert (info.frames, info.fps, info.size, info.has_audio) == (20, 25, (32, 32), True)
+    assert (info.frames, info.fps, info.size, info.has_audio) == (20, 25, (96, 96), True)
     assert [path.name for path in job.output.parent.iterdir()] == ["made.mp4"]
     with av.open(str(job.output)) as container:
         assert container.metadata[KEY] == VALUE
@@ -63,15 +77,27 @@ def test_a_finished_job_is_left_alone_and_a_changed_one_is_not(job, do):
     assert job.output.read_bytes() != before
 
 
-@pytest.mark.parametrize("paste", ["none", "reference", "driving"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": "model"},
+        {"size": "portrait"},
+        {"size": 128, "sampling": 0},
+        {"paste": "reference"},
+        {"paste": "driving"},
+    ],
+)
 @pytest.mark.parametrize("finished", [1, 3])
-def test_a_stopped_job_goes_on_and_gives_the_same_bits(job, do, monkeypatch, square_analyzer, paste, finished):
-    job = dataclasses.replace(job, paste=paste)
+def test_a_stopped_job_goes_on_and_gives_the_same_bits(job, do, monkeypatch, square_analyzer, changes, finished):
+    if changes.get("sampling") == 0:
+        changes = {**changes, "sampling": dataclasses.replace(job.sampling, steps=0)}
+    job = dataclasses.replace(job, **changes)
     do(job)
     undisturbed = job.output.read_bytes()
     job.output.unlink()
-    with pytest.raises(CancelledError):
-        do(job, observer=stop_after(finished))
+    with pytest.raises(CancelledError), monkeypatch.context() as patch:
+        stop_writing(patch, 5 * finished)
+        do(job)
     assert not job.output.exists() and job.output.with_name("made.mp4.job").is_dir()
     seen, said = looks(monkeypatch, square_analyzer), []
     assert do(job, said=said).resumed == 5 * finished
@@ -120,7 +146,7 @@ def test_blendshapes_wait_on_disk_with_the_faces(job, square_analyzer, monkeypat
         with JobFolder.opened(tmp_path / f"folder {number}") as place:
             faces.find_faces(place, job.driving, square_analyzer, limit=None)
             own = analyze_frames(to_uint8(job.image), square_analyzer, name="")
-            face = faces.follow_driving_face(place, job.driving, FaceSettings(), reference=own, alignment="relative")
+            face = faces.follow_driving_face(place, job.driving, FaceSettings(), reference=own, motion=MotionSettings())
             read.append(face.track.take(range(6, 11)).blendshapes)
     assert read[0].dtype == np.float32
     np.testing.assert_allclose(read[0], np.linspace(0, 1, 40)[6:11, None].repeat(51, axis=1), atol=1e-6)
@@ -240,22 +266,41 @@ def test_the_rotation_of_a_phone_is_respected(job, do, square_frames, tmp_path):
     assert made.shape == (20, 96, 96, 3) and corner < 4
 
 
-@pytest.mark.parametrize("paste", ["reference", "driving"])
-def test_pasting_leaves_the_rest_of_the_frame_bit_for_bit(job, do, monkeypatch, paste):
+def frames_of(monkeypatch) -> list[np.ndarray]:
+    """Every frame that is written from now on."""
     frames = []
     append = run.SegmentWriter.append
     monkeypatch.setattr(run.SegmentWriter, "append", lambda self, frame: (frames.append(frame), append(self, frame))[1])
-    do(dataclasses.replace(job, paste=paste, framing="face"))
+    return frames
+
+
+def test_pasting_leaves_the_rest_of_the_driving_frame_bit_for_bit(job, do, monkeypatch):
+    frames = frames_of(monkeypatch)
+    do(dataclasses.replace(job, paste="driving", framing="face"))
     base = read_video(job.driving)
-    if paste == "reference":
-        base = np.broadcast_to(run.to_uint8(job.image), base.shape)
     assert len(frames) == 20
     touched = np.any(np.stack(frames) != base, axis=(0, 3))
     assert touched.any()
     rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-    if paste == "driving":  # the face alone, which is taller than the square it is found in
-        assert rows[0] >= 10 and rows[-1] <= 93 and columns[0] >= 10 and columns[-1] <= 85
-        assert not touched[:10].any() and not touched[:, :10].any()
+    # the face alone, which is taller than the square it is found in
+    assert rows[0] >= 10 and rows[-1] <= 93 and columns[0] >= 10 and columns[-1] <= 85
+    assert not touched[:10].any() and not touched[:, :10].any()
+
+
+def test_without_steps_the_first_frame_is_the_portrait_itself(job, do, monkeypatch):
+    frames = frames_of(monkeypatch)
+    do(dataclasses.replace(job, sampling=dataclasses.replace(job.sampling, steps=0)))
+    apart = np.abs(frames[0].astype(int) - run.to_uint8(job.image)[0])
+    assert np.percentile(apart, 95) <= 2
+    assert np.abs(frames[-1].astype(int) - frames[0]).max() > 30
+
+
+def test_motion_that_is_too_much_is_said(job, do, monkeypatch):
+    said = []
+    limited = lambda self: np.arange(len(self)) < 3  # noqa: E731
+    monkeypatch.setattr(run.PlacedMotion, "limited", limited)
+    do(job, said=said)
+    assert any("motion limited in 3 of 20 frames" in words for words in said)
 
 
 def test_a_long_gap_shows_the_driving_frame_itself(job, do, square_frames, monkeypatch):

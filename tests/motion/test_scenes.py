@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model_core.motion.alignment import face_centre, face_size
-from model_core.motion.scenes import place_scenes, scene_starts
+from model_core.errors import InputError
+from model_core.motion.alignment import face_centre, face_size, rest_frame
+from model_core.motion.scenes import MotionSettings, PlacedMotion, place_scenes, scene_starts
 from model_core.types import FaceTrack
 
 
@@ -40,12 +41,36 @@ def test_a_cut_begins_a_scene_that_is_aligned_anew(make_track, scale):
     )
     assert scene_starts(cut) == [0, 7]
     reference = make_track(1, size=128)
-    scenes = place_scenes(cut, reference, mode="relative")
+    scenes = place_scenes(cut, reference, MotionSettings())
     for scene in scenes:
         placed = scene.place.points(cut.landmarks[scene.start])
         assert np.abs(face_centre(placed) - face_centre(reference.landmarks[0])).max() < 0.01
         assert face_size(placed) == pytest.approx(face_size(reference.landmarks[0]), rel=1e-4)
-    assert len(place_scenes(cut, reference, mode="absolute")) == 1
+        assert np.array_equal(scene.rest.landmarks[0], cut.landmarks[scene.start])
+    assert len(place_scenes(cut, reference, MotionSettings(placing="absolute"))) == 1
+    # the motion of a scene counts from its own rest
+    placed = PlacedMotion(cut, scenes, reference, MotionSettings())
+    for scene in scenes:
+        made = placed.landmarks(scene.start, scene.start + 1)[0]
+        np.testing.assert_allclose(made, reference.landmarks[0], atol=0.25)
+
+
+def test_the_rest_frame_is_chosen(make_track):
+    track, reference = make_track(6), make_track(1, size=128)
+    (scene,) = place_scenes(track, reference, MotionSettings(rest_frame=3))
+    assert np.array_equal(scene.rest.landmarks[0], track.landmarks[3])
+    (scene,) = place_scenes(track, reference, MotionSettings(rest_frame="frontal"))
+    assert np.array_equal(scene.rest.landmarks[0], track.landmarks[rest_frame(track)])
+    with pytest.raises(InputError, match="rest frame 9 of a clip of 6 frames"):
+        place_scenes(track, reference, MotionSettings(rest_frame=9))
+
+
+def test_a_broken_track_is_limited_and_said(make_track):
+    track, reference = make_track(4), make_track(1, size=128)
+    wild = replace(track, landmarks=track.landmarks.copy())
+    wild.landmarks[2, 100:110] += 500
+    placed = PlacedMotion(wild, place_scenes(wild, reference, MotionSettings()), reference, MotionSettings())
+    assert placed.limited().tolist() == [False, False, True, False]
 
 
 def test_a_face_that_comes_back_elsewhere_is_no_cut(make_track):

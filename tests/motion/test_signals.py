@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from model_core.errors import InputError
+from model_core.motion.parsing_map import label_map
+from model_core.motion.scenes import MotionSettings, Placing
 from model_core.motion.signals import SIGNALS, check_signal, make_signal
 from model_core.types import FaceTrack, MotionKind, MotionSignal
 
@@ -47,18 +49,44 @@ def test_every_kind_is_made_and_fits_its_model(kind: MotionKind, driving: FaceTr
     assert make_signal(kind, driving, frames=frames).frames.shape[-2:] == (256, 256)
 
 
-def test_a_kind_s_own_placing_counts_where_none_is_chosen(driving: FaceTrack, reference: FaceTrack) -> None:
-    for kind, own, other in (("drawn_landmarks", "retarget", "absolute"), ("parsing_map", "relative", "absolute")):
-        plain = make_signal(kind, driving, reference=reference)  # type: ignore[arg-type]
-        for placing, same in ((own, True), (other, False)):
-            made = make_signal(kind, driving, reference=reference, placing=placing)  # type: ignore[arg-type]
-            assert torch.equal(plain.frames, made.frames) is same, (kind, placing)
+@pytest.mark.parametrize("kind", KINDS)
+def test_motion_is_retargeted_where_no_placing_is_chosen(
+    kind: MotionKind, driving: FaceTrack, reference: FaceTrack
+) -> None:
+    def made(placing: Placing | None) -> MotionSignal:
+        frames = torch.linspace(-1, 1, 256).expand(2, 3, 256, 256) if kind == "masked_frames" else None
+        settings = None if placing is None else MotionSettings(placing=placing)
+        return make_signal(kind, driving, reference=reference, settings=settings, frames=frames)
+
+    plain, retargeted, absolute = made(None), made("retarget"), made("absolute")
+    assert torch.equal(plain.frames, retargeted.frames)
+    assert not torch.equal(plain.frames, absolute.frames)
 
 
-def test_pixels_cannot_be_retargeted(driving: FaceTrack, reference: FaceTrack) -> None:
-    for kind in ("parsing_map", "masked_frames"):
-        with pytest.raises(InputError, match=f"retarget moves drawn landmarks only, not {kind}"):
-            make_signal(kind, driving, reference=reference, placing="retarget")  # type: ignore[arg-type]
+def test_a_signal_carries_the_landmarks_it_was_drawn_from(driving: FaceTrack, reference: FaceTrack) -> None:
+    signal = make_signal("parsing_map", driving, reference=reference, size=(320, 256))
+    assert signal.landmarks is not None and signal.landmarks.shape == (2, 478, 3)
+    np.testing.assert_allclose(signal.landmarks[0] / 2, reference.landmarks[0], atol=0.3)
+    assert signal.take([1]).landmarks is not None
+    np.testing.assert_array_equal(signal.take([1]).landmarks[0], signal.landmarks[1])
+
+
+def test_a_driver_s_pixels_lie_on_the_portrait_s_features(driving: FaceTrack, reference: FaceTrack) -> None:
+    """Eyes, nose and mouth are where the portrait has them, whatever the driver's proportions."""
+    wide = replace(driving, landmarks=(driving.landmarks - 128) * np.float32([1.3, 0.8, 1]) + 128)
+    x = torch.arange(256.0).expand(2, 3, 256, 256) / 127.5 - 1  # says where a pixel was
+    signal = make_signal("masked_frames", wide, reference=reference, frames=x)
+    tip = reference.landmarks[0, 4]
+    shown = float(signal.frames[0, 0, int(tip[1]), int(tip[0])]) * 255
+    assert abs(shown - wide.landmarks[0, 4, 0]) < 3
+
+
+def test_label_maps_are_carried_to_the_portrait(driving: FaceTrack, reference: FaceTrack) -> None:
+    labels = np.stack([label_map(points, driving.size, driving.size) for points in driving.landmarks])
+    parsed = make_signal("parsing_map", replace(driving, label_maps=labels), reference=reference).frames
+    drawn = make_signal("parsing_map", driving, reference=reference).frames
+    alike = torch.nn.functional.cosine_similarity(parsed.flatten(), drawn.flatten(), dim=0)
+    assert 0.85 < float(alike) < 1.0
 
 
 def test_masked_frames_need_frames(driving: FaceTrack) -> None:
