@@ -151,11 +151,14 @@ def _add_compare(commands: Any) -> None:
 
 
 def _add_heads(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="table", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="table, demo", required=True)
     table = actions.add_parser("table", help="measure what expressions do to the landmarks")
     table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
-    table.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
+    demo = actions.add_parser("demo", help="draw the example portrait and driving clip")
+    for action in (table, demo):
+        action.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
     table.add_argument("output", help="file to write (.safetensors)")
+    demo.add_argument("output", help="folder for the two files")
 
 
 def _add_measure(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""``heads``: the table of expressions, from a head that anyone can download."""
+"""``heads``: the table of expressions, and the examples, from a head that anyone can download."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from tqdm import tqdm
 
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..training.heads.correspondence import find_points, see_heads, write_table
+from ..training.heads.demo import write_demo
 from ..training.heads.ict import load_head
 
 
 def run(args: argparse.Namespace) -> None:
     """What the words after ``heads`` ask for."""
-    {"table": _table}[args.action](args)
+    {"table": _table, "demo": _demo}[args.action](args)
 
 
 def _table(args: argparse.Namespace) -> None:
@@ -25,3 +26,9 @@ def _table(args: argparse.Namespace) -> None:
         )
     write_table(Path(args.output), head, find_points(head, sightings))
     print(f"wrote {args.output}, from {len(sightings)} of {args.identities} heads")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    with tqdm(desc="frames") as bar:
+        for path in write_demo(load_head(Path(args.head)), Path(args.output), progress=lambda done: bar.update()):
+            print(f"wrote {path}")

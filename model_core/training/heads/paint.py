@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .ict import Head
-from .scene import SkinMap, Surface
+from .scene import SKIN_CORNER, SkinMap, Surface
 
 PIXELS_PER_CM = 64
 Colour = tuple[float, float, float]
@@ -33,10 +33,12 @@ BROW_WIDTH = np.array([0.36, 0.38, 0.34, 0.27, 0.18, 0.06])
 """Half its height along this line."""
 NECK = np.array([0.0, -8.0, 0.0], np.float32)
 """What a head turns about."""
+_CHIN, _CHEST = -9.0, -15.0
+"""Above the one all follows the head's turn, below the other nothing does."""
 _LASH_ROOTS = np.array([0.988, 0.822, 0.656, 0.486, 0.320, 0.154])
 """Texture coordinate, downwards, of the roots of each strip of lashes: three of the upper lid, three of the lower."""
-_SOCKETS = (11248, 13294, 14062)
-"""Where the vertices of mouth and eye sockets begin and end."""
+FIRST_INSIDE, _EYE_SOCKETS, _GUMS = 11248, 13294, 14062
+"""The first vertices of the mouth's inside, of the eye sockets, and of what follows them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Look:
         skin, lips, brows, lashes: colours.
         blush: red of cheeks, nose and ears.
         freckles, blotches, stubble, shadow: strength in [0, 1]; shadow is that of make-up on the lids.
-        age: in [0, 1], draws lines.
+        brow_strength: how well they cover the skin.
+        scalp: colour of hair on the scalp; None is a bald head.
         seed: of all that is random.
     """
 
@@ -60,8 +63,8 @@ class Look:
     blotches: float = 0.5
     stubble: float = 0.0
     shadow: float = 0.2
-    age: float = 0.2
     brow_strength: float = 0.75
+    scalp: Colour | None = None
     seed: int = 0
 
 
@@ -134,7 +137,7 @@ def _with_freckles(colour: np.ndarray, look: Look, random: np.random.Generator) 
         side = random.choice((-1, 1))
         place = np.array([side * abs(random.normal(2.4, 1.8)), random.normal(0.4, 1.6)])
         radius = random.gamma(3.0, 0.011) + 0.012
-        pixel = (place - (-10.0, -14.0)) * PIXELS_PER_CM
+        pixel = (place - SKIN_CORNER) * PIXELS_PER_CM
         strength = float(random.uniform(0.1, 0.5))
         cv2.circle(marks, _fixed(pixel), round(radius * PIXELS_PER_CM * 16), strength, -1, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(marks, (0, 0), 0.02 * PIXELS_PER_CM)[..., None]
@@ -145,10 +148,10 @@ def _with_brows(colour: np.ndarray, look: Look, random: np.random.Generator) -> 
     """Short strokes along the brow over a soft shade."""
     strokes = np.zeros(colour.shape[:2], np.float32)
     for root, tip in brow_hairs(random, 420):
-        line = [_fixed((point - (-10.0, -14.0)) * PIXELS_PER_CM) for point in (root, tip)]
+        line = [_fixed((point - SKIN_CORNER) * PIXELS_PER_CM) for point in (root, tip)]
         cv2.line(strokes, line[0], line[1], float(random.uniform(0.4, 0.9)), 1, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(strokes, (0, 0), 0.16 * PIXELS_PER_CM)
-    cover = (look.brow_strength * np.clip(0.55 * strokes + 1.1 * soft, 0, 1))[..., None]
+    cover = (look.brow_strength * np.clip(0.6 * strokes + 1.7 * soft, 0, 1))[..., None]
     return colour * (1 - cover) + np.array(look.brows, np.float32) * cover
 
 
@@ -203,9 +206,12 @@ def painted(head: Head, positions: np.ndarray, look: Look, *, gaze: tuple[float,
     skin = np.concatenate([np.tile(np.array(look.skin, np.float32), (len(rest), 1)), front[:, None]], axis=1)
     ears = np.clip((abs(rest[:, 0]) - 7.4) / 0.8, 0, 1)[:, None] * (rest[:, 1:2] > -4)
     skin[:, :3] *= 1 - np.array([0.0, 0.2, 0.2], np.float32) * look.blush * ears
-    mouth, eyes, end = _SOCKETS
-    skin[mouth:end] = (0.16, 0.03, 0.03, 0.0)
-    skin[eyes:end, :3] = np.array(look.skin, np.float32) * (0.75, 0.5, 0.5)
+    if look.scalp is not None:
+        hidden = np.clip(hairline(rest) / 0.6, 0, 1)[:, None] * 0.85
+        skin[:, :3] = skin[:, :3] * (1 - hidden) + np.array(look.scalp, np.float32) * hidden
+        skin[:, 3:] *= 1 - hidden
+    skin[FIRST_INSIDE:_GUMS] = (0.16, 0.03, 0.03, 0.0)
+    skin[_EYE_SOCKETS:_GUMS, :3] = np.array(look.skin, np.float32) * (0.75, 0.5, 0.5)
     made = [Surface("skin", positions, head.triangles("M_Face", "M_BackHead"), skin, rest)]
     for material, colour in (("M_GumsTongue", (0.36, 0.10, 0.10)), ("M_Teeth", (0.70, 0.64, 0.54))):
         made.append(Surface("wet", positions, head.triangles(material), _plain(colour, len(rest)), rest))
@@ -217,20 +223,29 @@ T = TypeVar("T", np.ndarray, list[Surface])
 
 
 def turned(shape: T, *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> T:
-    """A head, as positions (..., 3) or as surfaces, turned about the neck.
+    """A head, as positions (..., 3) or as surfaces, turned about the neck; the chest stays and the neck follows.
 
     Args:
         yaw, pitch, roll: in radians, towards the viewer's right, up, and the viewer's left shoulder.
     """
     turn = _about_y(yaw) @ _about_x(-pitch) @ _about_z(roll)
     if isinstance(shape, np.ndarray):
-        return ((shape - NECK) @ turn.T + NECK).astype(np.float32)
+        follows = ((shape[..., 1:2] - _CHEST) / (_CHIN - _CHEST)).clip(0, 1)
+        return (shape + follows * ((shape - NECK) @ turn.T + NECK - shape)).astype(np.float32)
     return [replace(part, positions=turned(part.positions, yaw=yaw, pitch=pitch, roll=roll)) for part in shape]
 
 
 def _about_z(angle: float) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def hairline(rest: np.ndarray) -> np.ndarray:
+    """How far (cm) points (..., 3) of the head at rest lie within the hair; negative outside."""
+    x, y, z = np.abs(rest[..., 0]), rest[..., 1], rest[..., 2]
+    depths = [-9.0, -4.0, -1.5, 0.6, 2.2, 3.4, 5.0, 7.0, 9.5]
+    heights = [-7.5, -6.5, -3.0, 4.2, 4.6, 6.6, 8.3, 9.4, 9.9]
+    return np.asarray(y - np.interp(z, depths, heights) + 0.25 * np.sin(x * 1.7))
 
 
 def _plain(colour: Colour, count: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from . import shaders
 from .scene import KINDS, Camera, Lighting, Optics, SkinMap, Surface, vertex_normals
 
 _DEPTH_SIDE = 512
+_BEHIND_LIDS = 0.3  # cm: shapes move lids along straight lines, which cut through the round eyeball
 _EGL: dict[str, Any] = {"backend": "egl"}
 
 
@@ -80,6 +81,7 @@ class Renderer:
         self._set_uniforms(camera, lighting, skin, optics or Optics())
         for surface in surfaces:
             self._program["kind"].value = KINDS.index(surface.kind)
+            self._program["behind"].value = _BEHIND_LIDS if surface.kind == "eye" else 0.0
             self._draw_one(surface)
         drawn = np.frombuffer(colour.read(), np.float16).reshape(height, width, 4)[::-1].astype(np.float32)
         for part in (target, colour):

@@ -7,6 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+SKIN_CORNER = (-10.0, -14.0)
+"""x and y in cm of the head at rest where its painted picture begins."""
+
 Kind = Literal["skin", "eye", "strands", "wet", "cloth", "lashes"]
 KINDS: tuple[Kind, ...] = ("skin", "eye", "strands", "wet", "cloth", "lashes")
 _NEAR, _FAR = 10.0, 200.0
@@ -103,7 +106,7 @@ class SkinMap:
     """
 
     pixels: np.ndarray
-    corner: tuple[float, float] = (-10.0, -14.0)
+    corner: tuple[float, float] = SKIN_CORNER
     extent: tuple[float, float] = (20.0, 28.0)
 
 

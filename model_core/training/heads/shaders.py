@@ -5,11 +5,14 @@ from __future__ import annotations
 VERTEX = """
 #version 330
 uniform mat4 projection;
+uniform float behind;                    // cm that it is drawn farther away than it is
 in vec3 position; in vec3 normal; in vec3 rest; in vec4 albedo; in vec4 light; in vec3 along;
 out vec3 at; out vec3 facing; out vec3 home; out vec4 paint; out vec4 seen; out vec3 strand;
 void main() {
     at = position; facing = normal; home = rest; paint = albedo; seen = light; strand = along;
     gl_Position = projection * vec4(position, 1.0);
+    vec4 farther = projection * vec4(position - vec3(0.0, 0.0, behind), 1.0);
+    gl_Position.z = farther.z / farther.w * gl_Position.w;
 }
 """
 
@@ -85,7 +88,8 @@ bool between_lashes(vec3 place) {        // along the lid, from root to tip, and
     float own = hash(vec3(floor(cell), place.z, 1.0));
     float off = abs(fract(cell) - 0.5 - 0.3 * (own - 0.5));
     float reach = place.y / (length * (0.65 + 0.35 * own));
-    return place.y > 0.05 && (reach > 1.0 || off > 0.17 * (1.0 - reach) + 0.015);
+    bool line = place.z < 3.0 && place.y < 0.05;
+    return !line && (reach > 1.0 || off > (place.z < 3.0 ? 0.17 : 0.09) * (1.0 - reach) + 0.015);
 }
 vec3 strands(vec3 v) {
     vec3 t = normalize(strand), sum = ambient(normalize(facing));
@@ -97,7 +101,7 @@ vec3 strands(vec3 v) {
         float front = smoothstep(-0.4, 0.6, dot(normalize(facing), lamps[i])) * seen[i];
         base += colours[i] * front * paint.rgb * across * 0.55 * fray;
         float first = pow(max(0.0, 1.0 - half_way * half_way), 40.0);
-        base += colours[i] * front * first * (0.028 + 0.5 * paint.rgb) * shine;
+        base += colours[i] * front * first * (0.04 + 0.9 * paint.rgb) * shine;
     }
     return base;
 }
@@ -124,6 +128,7 @@ void main() {
         n = bumped(n, home, 5.0, 0.35 * grain);
         if (lips > 0.0) n = bumped(n, home * vec3(4.0, 0.4, 1.0), 5.0, 0.12 * lips);
         vec3 lit = diffuse(n, vec3(0.42, 0.2, 0.13)) + ambient(n);
+        lit += vec3(0.09, 0.03, 0.02) * (1.0 - seen.w);         // light that flesh lets through into hollows
         colour = base * lit;
         float oily = mix(0.7, 1.6, lips) * shine;
         colour += (glossy(n, v, mix(14.0, 45.0, lips)) * 0.8 + glossy(n, v, 40.0) * 0.35) * oily * (0.4 + 0.6 * seen.w);
