@@ -103,10 +103,10 @@ def keep_lips_in_contact(
     _part_lips(made, way * (wanted - (made[:, lower, 1] - made[:, upper, 1])))
 
 
-def correct_lips(made: np.ndarray, offsets: np.ndarray, shape: np.ndarray) -> None:
+def correct_lips(made: np.ndarray, offsets: np.ndarray, shape: np.ndarray, neutral: np.ndarray) -> None:
     """Add offsets (F, 478, 3) to the face; where the driver's lips are shut they stay as far apart as they were."""
     upper, lower = UPPER_LIP[0], LOWER_LIP[0]
-    gap = lip_gap(shape)
+    gap = np.maximum(lip_gap(shape) - np.minimum(lip_gap(neutral), _TOUCH), 0)
     before = made[:, lower, 1] - made[:, upper, 1]
     made += offsets
     after = made[:, lower, 1] - made[:, upper, 1]

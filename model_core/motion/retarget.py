@@ -106,7 +106,7 @@ def retarget(
         shares, moved = shown_lids(shares), shown_gaze(moved)
         opening = np.mean([share.mean(axis=1) for share in shares], axis=0)[:, None]
         correction = response.correct(full - own, 1 - opening, driving.blendshapes - rest.blendshapes)
-        correct_lips(made, correction.offsets * weights, shape)
+        correct_lips(made, correction.offsets * weights, shape, neutral)
         shares = [share - correction.lids * np.clip(opening, 0, 1) for share in shares]  # shut lids stay shut
     open_lids(made, own, shares, strength.eyes)
     place_irises(made, own, moved, strength.gaze)
