@@ -101,13 +101,9 @@ def retarget(
     keep_lips_in_contact(made, own, shape, neutral, strength.mouth)
     shares, moved = lid_shares(shape, neutral), gaze(shape, neutral)
     if response is not None and driving.blendshapes is not None and rest.blendshapes is not None:
-        full = own + change
-        keep_lips_in_contact(full, own, shape, neutral, 1.0)
-        shares, moved = shown_lids(shares), shown_gaze(moved)
-        opening = np.mean([share.mean(axis=1) for share in shares], axis=0)[:, None]
-        correction = response.correct(full - own, 1 - opening, driving.blendshapes - rest.blendshapes)
-        correct_lips(made, correction.offsets * weights, shape, neutral)
-        shares = [share - correction.lids * np.clip(opening, 0, 1) for share in shares]  # shut lids stay shut
+        wanted = driving.blendshapes - rest.blendshapes
+        offsets, shares, moved = _as_read(response, own, change, shape, neutral, wanted)
+        correct_lips(made, offsets * weights, shape, neutral)
     open_lids(made, own, shares, strength.eyes)
     place_irises(made, own, moved, strength.gaze)
 
@@ -135,6 +131,19 @@ def _expression(offsets: np.ndarray, driving: FaceTrack, rest: FaceTrack) -> tup
     length = np.linalg.norm(offsets, axis=-1, keepdims=True)
     scale = np.minimum(1.0, _LARGEST_OFFSET / np.maximum(length, 1e-9))
     return offsets * scale, (length[..., 0] > _LARGEST_OFFSET).any(axis=1)
+
+
+def _as_read(
+    response: Response, own: np.ndarray, change: np.ndarray, shape: np.ndarray, neutral: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """What makes the portrait read as the driver: offsets (F, 478, 3), shares of the lids, movements of the irises."""
+    made = own + change
+    keep_lips_in_contact(made, own, shape, neutral, 1.0)
+    shares, moved = shown_lids(lid_shares(shape, neutral)), shown_gaze(gaze(shape, neutral))
+    opening = np.mean([share.mean(axis=1) for share in shares], axis=0)[:, None]
+    correction = response.correct(made - own, 1 - opening, wanted)
+    closing = correction.lids * np.clip(opening, 0, 1)  # shut lids stay shut
+    return correction.offsets, [share - closing for share in shares], moved
 
 
 def _region_weights(own: np.ndarray, strength: MotionStrength) -> np.ndarray:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,11 +79,13 @@ def test_at_rest_nothing_is_corrected(portrait: FaceTrack) -> None:
 
 
 def test_corrections_are_bounded(portrait: FaceTrack) -> None:
-    response = measure_response(portrait, reader(portrait, gain=0.5))
-    said = coefficients(**dict.fromkeys(NAMES, 1.0))
-    made = response.correct(np.zeros((1, 478, 3)), np.zeros((1, 1)), said)
-    largest = np.abs(expression_offsets(np.eye(51, dtype=np.float32))).sum(axis=0)
-    assert (np.abs(made.offsets[0]) <= 0.6 * largest + 1e-6).all() and np.abs(made.lids).max() <= 0.5
+    weak = measure_response(portrait, reader(portrait, gain=4.0))
+    weak = replace(weak, slopes=np.eye(*weak.slopes.shape) * 3)
+    made = weak.correct(np.zeros((1, 478, 3)), np.zeros((1, 1)), coefficients(jawOpen=1.0))
+    jaw = expression_offsets(coefficients(jawOpen=1.0))
+    np.testing.assert_allclose(made.offsets, 0.6 * jaw, atol=1e-4)
+    blinking = weak.correct(np.zeros((1, 478, 3)), np.zeros((1, 1)), coefficients(eyeBlinkLeft=1.0, eyeBlinkRight=1.0))
+    assert blinking.lids[0, 0] == pytest.approx(0.5)
 
 
 def test_lips_that_touch_stay_shut(portrait: FaceTrack) -> None:
