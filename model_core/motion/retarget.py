@@ -2,12 +2,7 @@
 
 Seen from its own head, the driver's face is compared with itself at rest; the difference, in sizes of the face, is
 added to the portrait's face, which is then turned and moved as the driver's head has turned and moved since rest. So
-proportions stay the portrait's. What holds between two people is not always an offset, so three things are carried
-over in the portrait's own measure:
-
-- lids by share: lids that close to 30 % of the driver's opening close to 30 % of the portrait's;
-- lips keep contact: lips that touch go on touching, whatever the two mouths' shapes;
-- irises by place: between the corners of the eye, relative to rest.
+proportions stay the portrait's. Lids, lips and irises are carried over in the portrait's own measure (features.py).
 
 Where the analyser gives blendshape coefficients, half of the expression comes from them (motion/expressions.py): what
 they say does not depend on the driver's proportions, but they know neither asymmetry nor the lips' fine detail.
@@ -27,9 +22,11 @@ import numpy as np
 from ..errors import InputError
 from ..types import Component, FaceTrack
 from .alignment import face_centre, face_size, face_sizes
-from .components import CORNERS, LEFT_IRIS_CENTRE, OUTER_MOUTH, RIGHT_IRIS_CENTRE, RINGS
+from .components import OUTER_MOUTH, RINGS
 from .expressions import expression_offsets, neutral_face
+from .features import correct_lips, gaze, keep_lips_in_contact, lid_shares, open_lids, place_irises
 from .head import rotation, rotation_matrix, rotation_vector
+from .response import Response, shown_gaze, shown_lids
 from .strength import MotionStrength
 
 Turning = Literal["relative", "absolute"]
@@ -37,37 +34,6 @@ Turning = Literal["relative", "absolute"]
 COEFFICIENT_SHARE = 0.5
 """How much of the expression comes from blendshape coefficients; the rest from the driver's own landmarks."""
 
-_EYES = (
-    (Component.LEFT_EYE, Component.LEFT_IRIS, LEFT_IRIS_CENTRE),
-    (Component.RIGHT_EYE, Component.RIGHT_IRIS, RIGHT_IRIS_CENTRE),
-)
-_LIDS = tuple(
-    (RINGS[eye][:0:-1][: len(RINGS[eye]) // 2 - 1], RINGS[eye][1 : len(RINGS[eye]) // 2]) for eye, _, _ in _EYES
-)
-"""Per eye: the upper lid's landmarks and the lower lid's under them, between the corners."""
-
-_UPPER_LIP = np.array(
-    [
-        (191, 80, 81, 82, 13, 312, 311, 310, 415),
-        (183, 42, 41, 38, 12, 268, 271, 272, 407),
-        (184, 74, 73, 72, 11, 302, 303, 304, 408),
-        (185, 40, 39, 37, 0, 267, 269, 270, 409),
-    ]
-)
-_LOWER_LIP = np.array(
-    [
-        (95, 88, 178, 87, 14, 317, 402, 318, 324),
-        (96, 89, 179, 86, 15, 316, 403, 319, 325),
-        (77, 90, 180, 85, 16, 315, 404, 320, 307),
-        (146, 91, 181, 84, 17, 314, 405, 321, 375),
-    ]
-)
-"""The mesh's rows along each lip, from the line where the lips meet to its outer edge; corners left out."""
-
-_CONTACT = 0.12  # face sizes between the lips, up to which contact counts more than offsets
-_LOWEST_SHARE = 0.15  # of its opening: what the landmarker leaves open of an eye that is shut
-_WIDEST_SHARE = 1.6
-_LEAST_OPENING = 0.08  # face sizes: a driver at rest whose eyes are less open says nothing about opening
 _LARGEST_OFFSET = 0.7  # face sizes: no expression moves a landmark farther; a broken track does
 _FREE_TURN, _MOST_TURN = np.radians(35.0), np.radians(55.0)
 _REGION_EDGE = 0.08  # face sizes over which one region of the face fades into the next
@@ -93,6 +59,7 @@ def retarget(
     rest: FaceTrack,
     strength: MotionStrength | None = None,
     turning: Turning = "relative",
+    response: Response | None = None,
 ) -> Retargeted:
     """Make the portrait's face do what the driving face does.
 
@@ -107,6 +74,8 @@ def retarget(
         strength: None takes all motion as it is.
         turning: "relative": a portrait in three-quarter view stays in it and turns from there. "absolute": the head is
             held as the driver's is.
+        response: how the portrait reads (``response.measure_response``), so that expressions are read on it as far as
+            on the driver; needs the driver's blendshapes. None leaves them as the landmarks have them.
     Raises:
         InputError: a reference or a rest of several frames, or a face without extent.
     """
@@ -127,10 +96,16 @@ def retarget(
     shape = (points - centres[:, None]) @ turns / (nearer * still_size)[:, None, None]
 
     change, far = _expression(shape - neutral, driving, rest)
-    made = own + change * _region_weights(own, strength)[:, None]
-    _lids_by_share(made, own, shape, neutral, strength.eyes)
-    _lips_keep_contact(made, own, shape, neutral, strength.mouth)
-    _irises_by_place(made, own, shape, neutral, strength.gaze)
+    weights = _region_weights(own, strength)[:, None]
+    made = own + change * weights
+    keep_lips_in_contact(made, own, shape, neutral, strength.mouth)
+    shares, moved = lid_shares(shape, neutral), gaze(shape, neutral)
+    if response is not None and driving.blendshapes is not None and rest.blendshapes is not None:
+        wanted = driving.blendshapes - rest.blendshapes
+        offsets, shares, moved = _as_read(response, own, change, shape, neutral, wanted)
+        correct_lips(made, offsets * weights, shape, neutral)
+    open_lids(made, own, shares, strength.eyes)
+    place_irises(made, own, moved, strength.gaze)
 
     turn, beyond = _head_turn(held, still_held, turns, strength.head_rotation, turning)
     nearer = nearer**strength.head_translation
@@ -158,6 +133,19 @@ def _expression(offsets: np.ndarray, driving: FaceTrack, rest: FaceTrack) -> tup
     return offsets * scale, (length[..., 0] > _LARGEST_OFFSET).any(axis=1)
 
 
+def _as_read(
+    response: Response, own: np.ndarray, change: np.ndarray, shape: np.ndarray, neutral: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """What makes the portrait read as the driver: offsets (F, 478, 3), shares of the lids, movements of the irises."""
+    made = own + change
+    keep_lips_in_contact(made, own, shape, neutral, 1.0)
+    shares, moved = shown_lids(lid_shares(shape, neutral)), shown_gaze(gaze(shape, neutral))
+    opening = np.mean([share.mean(axis=1) for share in shares], axis=0)[:, None]
+    correction = response.correct(made - own, 1 - opening, wanted)
+    closing = correction.lids * np.clip(opening, 0, 1)  # shut lids stay shut
+    return correction.offsets, [share - closing for share in shares], moved
+
+
 def _region_weights(own: np.ndarray, strength: MotionStrength) -> np.ndarray:
     """(478,) the strength at each landmark: of the nearest of brows, eyes and mouth, fading over their borders."""
     regions = (
@@ -171,76 +159,6 @@ def _region_weights(own: np.ndarray, strength: MotionStrength) -> np.ndarray:
     shares = np.exp(-(distances - distances.min(axis=1, keepdims=True)) / _REGION_EDGE)
     shares /= shares.sum(axis=1, keepdims=True)
     return shares @ np.array([strength.brows, strength.eyes, strength.mouth])
-
-
-def _lids_by_share(made: np.ndarray, own: np.ndarray, shape: np.ndarray, neutral: np.ndarray, strength: float) -> None:
-    """Open each eye to the driver's share of its own opening, in place.
-
-    Args:
-        made: (F, 478, 3), the portrait's face so far.
-        own, neutral: (478, 3), portrait and driver at rest.
-        shape: (F, 478, 3), the driver.
-    """
-    for upper, lower in _LIDS:
-        opening = np.maximum(neutral[lower, 1] - neutral[upper, 1], _LEAST_OPENING * _lid_profile(len(upper)))
-        share = (shape[:, lower, 1] - shape[:, upper, 1]) / opening
-        share = (np.clip(share, 0, None) - _LOWEST_SHARE) / (1 - _LOWEST_SHARE)
-        share = np.clip(1 + (share - 1) * strength, 0, _WIDEST_SHARE)
-        lowered = 0.5 * (made[:, lower, 1] - own[lower, 1])
-        made[:, lower, 1] = own[lower, 1] + lowered
-        made[:, upper, 1] = made[:, lower, 1] - np.maximum(own[lower, 1] - own[upper, 1], 0) * share
-
-
-def _lid_profile(count: int) -> np.ndarray:
-    """How far an eye is open between its corners, relative to the middle."""
-    return np.sin(np.arange(1, count + 1) / (count + 1) * np.pi)
-
-
-def _lips_keep_contact(
-    made: np.ndarray, own: np.ndarray, shape: np.ndarray, neutral: np.ndarray, strength: float
-) -> None:
-    """Close the mouth where the driver closes his, whatever the two mouths' shapes, in place; as ``_lids_by_share``.
-
-    The lips move whole, so that they keep their thickness. A mouth that is well open is left as the expression has it.
-    """
-    upper, lower = _UPPER_LIP[0], _LOWER_LIP[0]
-    gap, gap_at_rest, gap_made = (
-        np.maximum(face[..., lower, 1] - face[..., upper, 1], 0) for face in (shape, neutral, made)
-    )
-    gap_own = np.maximum(own[lower, 1] - own[upper, 1], 0)
-    opened = gap_own + (gap - gap_at_rest) * strength
-    closed = gap_own * (1 + (gap / np.maximum(gap_at_rest, 1e-3) - 1) * strength)
-    wanted = np.maximum(np.where(gap > gap_at_rest, opened, closed), 0)
-    nearly_shut = np.exp(-np.square(gap / _CONTACT))
-    way = np.where(made[:, lower, 1] < made[:, upper, 1], 1.0, nearly_shut)  # crossed lips always part
-    change = way * (wanted - (made[:, lower, 1] - made[:, upper, 1]))
-    for rows, share in ((_UPPER_LIP, -0.5), (_LOWER_LIP, 0.5)):
-        made[:, rows, 1] += share * change[:, None]
-
-
-def _irises_by_place(
-    made: np.ndarray, own: np.ndarray, shape: np.ndarray, neutral: np.ndarray, strength: float
-) -> None:
-    """Move each iris whole, as far between the corners as the driver's has moved since rest; as ``_lids_by_share``."""
-    for eye, iris, centre in _EYES:
-        members = np.array([centre, *RINGS[iris]])
-        moved = _in_eye(shape, centre, eye) - _in_eye(neutral, centre, eye)
-        corners = made[:, list(CORNERS[eye]), :2]
-        along = corners[:, 1] - corners[:, 0]
-        across = np.stack([-along[:, 1], along[:, 0]], axis=1)
-        rest = own[members, :2] - own[list(CORNERS[eye]), :2].mean(axis=0)
-        way = strength * (moved[:, :1] * along + moved[:, 1:] * across)
-        made[:, members, :2] = (corners.mean(axis=1) + way)[:, None] + rest
-
-
-def _in_eye(faces: np.ndarray, point: int, eye: Component) -> np.ndarray:
-    """A landmark's place (..., 2) along and across the line between an eye's corners, in lengths of that line."""
-    first, last = (faces[..., corner, :2] for corner in CORNERS[eye])
-    along, away = last - first, faces[..., point, :2] - (first + last) / 2
-    length = np.maximum(np.square(along).sum(axis=-1), 1e-12)
-    parallel = (away * along).sum(axis=-1) / length
-    normal = (away[..., 1] * along[..., 0] - away[..., 0] * along[..., 1]) / length
-    return np.stack([parallel, normal], axis=-1)
 
 
 def _head_turn(
