@@ -1,4 +1,4 @@
-"""The command line: animate, compare, models, train, prepare, avatars, heads, evaluate."""
+"""The command line: animate, compare, models, train, prepare, avatars, heads, evaluate, measure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from .errors import InputError, PortraitError
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling (defaults are the model's own)")
-    group.add_argument("--steps", type=int, help="denoising steps")
+    group.add_argument("--steps", type=int, help="denoising steps; 0: the carried portrait without the network")
+    group.add_argument(
+        "--denoise",
+        type=float,
+        metavar="PART",
+        help="1 starts from noise; lower values start from the carried portrait and keep more of it",
+    )
     group.add_argument("--scheduler", choices=["ddim", "euler", "dpmpp_2m", "lcm", "unipc"])
     group.add_argument("--seed", type=int, help="of the noise; the same seed gives the same bits")
     group.add_argument("--window", type=int, help="frames denoised together")
@@ -26,6 +32,40 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--identity", type=float, help="lambda_s of signal fusion")
     group.add_argument("--motion", type=float, help="lambda_d of signal fusion")
     group.add_argument("--continuity", type=float, help="lambda_p of signal fusion")
+
+
+def _add_motion(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("motion")
+    group.add_argument(
+        "--alignment",
+        default="retarget",
+        choices=["retarget", "relative", "absolute"],
+        help="retarget: the driver's motion on the portrait's own face (default). relative, absolute: the driving face "
+        "as a whole, from the portrait's place and size, or where it is",
+    )
+    group.add_argument(
+        "--strength",
+        action="append",
+        default=[],
+        metavar="REGION=X",
+        help="how much of the motion arrives: head_rotation, head_translation, mouth, eyes, brows or gaze, 0 to 3, "
+        "1 by default; may be given again",
+    )
+    group.add_argument(
+        "--only", choices=["expression", "head"], help="leave the head where it is, or move nothing but the head"
+    )
+    group.add_argument(
+        "--turning",
+        choices=["relative", "absolute"],
+        help="turn the head from where the portrait holds it, or hold it as the driver does "
+        "(default relative; absolute with --paste driving)",
+    )
+    group.add_argument(
+        "--rest-frame",
+        default="0",
+        metavar="N|frontal",
+        help="the driving frame in which the driver looks as the portrait does (default 0)",
+    )
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -60,17 +100,18 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--models-folder", action="append", default=[], help="where else to look for models")
     animate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ...")
     animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16", "float8"])
-    animate.add_argument(
-        "--alignment",
-        choices=["relative", "absolute", "retarget"],
-        help="retarget, for drawn landmarks only: the driver's expression on the portrait's own face "
-        "(default: relative; retarget for models of FollowYourEmoji's kind)",
-    )
+    _add_motion(animate)
     animate.add_argument(
         "--analyzer",
         default="mediapipe",
         choices=["mediapipe", "facer", "facer_person"],
         help="what finds the faces; of facer's, the landmarks drive here, its parsing maps in ComfyUI's nodes",
+    )
+    animate.add_argument(
+        "--size",
+        default="portrait",
+        metavar="model|portrait|N",
+        help="of the video: the model's frame, the whole portrait's own size (default), or its long side in pixels",
     )
     animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
     animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")
@@ -83,7 +124,7 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
         "--paste",
         default="none",
         choices=["none", "reference", "driving"],
-        help="lay the result over the whole portrait, or the face over the driving video",
+        help="lay the face over the driving video; reference: the whole portrait, as --size portrait",
     )
     animate.add_argument("--no-colour-match", action="store_true", help="leave the colours of what is pasted")
     animate.add_argument("--no-audio", action="store_true", help="do not keep the driving video's sound")
@@ -104,6 +145,9 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
     compare.add_argument("--models-folder", action="append", default=[])
     compare.add_argument("--device", default="auto")
+    compare.add_argument("--metrics", action="store_true", help="print how much expression arrives, by model")
+    compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as of animate")
+    _add_motion(compare)
 
 
 def _add_heads(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +156,18 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
     table.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
     table.add_argument("output", help="file to write (.safetensors)")
+
+
+def _add_measure(commands: Any) -> None:
+    measure = commands.add_parser("measure", help="measure how much expression of the drivers arrives in videos")
+    measure.add_argument("--reference", help="the portrait, an image file")
+    measure.add_argument("--driving", help="the driving video")
+    measure.add_argument("--generated", help="the video made of them, frame for frame")
+    measure.add_argument("--pairs", metavar="PAIRS.jsonl", help="a list: one JSON a line with these three by name")
+    measure.add_argument("--every", type=int, default=1, help="read one frame in so many (default 1)")
+    measure.add_argument("--frames", type=int, help="use only the first so many frames")
+    measure.add_argument("--identity", action="store_true", help="also whether the face is still the portrait's")
+    measure.add_argument("--output", help="folder for table.md and metrics.json")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,6 +204,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_compare(commands)
 
+    _add_measure(commands)
+
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
     evaluate.add_argument("--models-folder", action="append", default=[])
@@ -175,6 +233,12 @@ def _animate(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace) -> None:
     from .commands.compare import run
+
+    run(args)
+
+
+def _measure(args: argparse.Namespace) -> None:
+    from .commands.measure import run
 
     run(args)
 
@@ -230,6 +294,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "animate": _animate,
     "compare": _compare,
+    "measure": _measure,
     "models": _models,
     "train": _train,
     "prepare": _prepare,

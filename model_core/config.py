@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .errors import InputError
 from .types import MotionKind, PredictionType
 
 
@@ -39,7 +40,9 @@ class SamplingConfig:
     """How to sample; a model carries its own defaults.
 
     Attributes:
-        steps: denoising steps, >= 1.
+        steps: denoising steps, each one call of the network for every window, >= 0; 0 is the carried portrait alone.
+        denoise: in (0, 1], the last part of the schedule that ``steps`` walk, as in ComfyUI's KSampler; 1 starts from
+            pure noise, lower values start from the carried portrait with the noise of that part's begin.
         scheduler: diffusers scheduler by short name.
         seed: of the initial noise (drawn on the CPU, so the same on every device).
         window: frames denoised together, >= 1.
@@ -54,6 +57,7 @@ class SamplingConfig:
     """
 
     steps: int = 20
+    denoise: float = 1.0
     scheduler: SchedulerName = "ddim"
     seed: int = 0
     window: int = 16
@@ -68,6 +72,18 @@ class SamplingConfig:
     cyclic: bool = True
     blend: Literal["uniform", "linear", "gaussian"] = "uniform"
     wrapped: bool = False
+
+    def __post_init__(self) -> None:
+        check_denoise(self.denoise)
+
+
+def check_denoise(denoise: float) -> None:
+    """Raise InputError unless ``denoise`` is a part of the schedule: above 0, and at most 1."""
+    if not 0 < denoise <= 1:  # refuses NaN too
+        raise InputError(
+            f"denoise {denoise}: must be above 0 and at most 1; 1 starts from pure noise, lower values keep more "
+            "of the carried portrait"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

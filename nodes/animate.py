@@ -14,6 +14,7 @@ from .settings import (
     check_fit,
     check_sampler,
     clip_inputs,
+    denoise_input,
     earlier_frames,
     encoded_history,
     sampler_inputs,
@@ -35,7 +36,8 @@ class AnimatePortrait(io.ComfyNode):
             description="Makes the portrait move as the driving motion moves: one frame for every frame of motion.",
             inputs=[
                 *clip_inputs(),
-                *sampler_inputs(steps=20, seed="Of the noise; the same seed gives the same frames on one device."),
+                *sampler_inputs(seed="Of the noise; the same seed gives the same frames on one device."),
+                denoise_input(),
             ],
             outputs=[
                 io.Latent.Output(display_name="latents", tooltip="One latent per frame, for Decode Portrait."),
@@ -59,13 +61,14 @@ class AnimatePortrait(io.ComfyNode):
         guidance: Any = None,
         windows: Any = None,
         history: HistorySettings | None = None,
+        denoise: float = 1.0,
     ) -> io.NodeOutput:
         from ..model_core.pipeline import sample_clip
         from ..model_core.sampling.estimate import plan_run
 
         check_fit(model, reference, motion)
         settings = sampling_settings(
-            model, guidance, windows, history, seed=seed % SEEDS, steps=steps, scheduler=scheduler
+            model, guidance, windows, history, seed=seed % SEEDS, steps=steps, scheduler=scheduler, denoise=denoise
         )
         earlier = earlier_frames(history)
         bridge.log_estimate(model, settings, frames=len(motion), history=earlier)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from . import bridge
 from .aliases import search_aliases
@@ -25,12 +26,21 @@ class PortraitGuider(io.ComfyNode):
             **search_aliases("cfg guider", "custom sampling", "signal fusion guider"),
             description="Lets ComfyUI's SamplerCustomAdvanced, with any sampler, make the portrait move; windows, "
             "signal fusion and history work inside.",
-            inputs=clip_inputs(),
+            inputs=[
+                *clip_inputs(),
+                io.Image.Input(
+                    "start_images",
+                    optional=True,
+                    tooltip="Frames to start from, as the carried portrait's, one for each frame of motion, where the "
+                    "denoise of the sigmas is below 1. Without them, latents are empty, for pure noise.",
+                ),
+            ],
             outputs=[
                 io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced."),
                 io.Latent.Output(
                     display_name="latents",
-                    tooltip="Empty latents, one per frame of motion, for SamplerCustomAdvanced's latent_image.",
+                    tooltip="One per frame of motion, for SamplerCustomAdvanced's latent_image: empty, or start_images "
+                    "encoded.",
                 ),
             ],
         )
@@ -44,6 +54,7 @@ class PortraitGuider(io.ComfyNode):
         guidance: Any = None,
         windows: Any = None,
         history: HistorySettings | None = None,
+        start_images: Tensor | None = None,
     ) -> io.NodeOutput:
         from ..model_core.sampling.guidance import SignalFusion
         from ..model_core.sampling.windows import make_windows
@@ -65,9 +76,21 @@ class PortraitGuider(io.ComfyNode):
             settings=settings,
             history=lambda: encoded_history(model, history),
         )
+        return io.NodeOutput(guider, {"samples": bridge.to_rest(_first_latents(model, len(motion), start_images))})
+
+
+def _first_latents(model: HostedModel, frames: int, images: Tensor | None) -> Tensor:
+    """(frames, C, h, w) float32: the images' latents, or empty ones."""
+    if images is None:
         spec, (height, width) = model.model.backbone.latent_spec, model.model.config.size
-        empty = torch.zeros(len(motion), spec.channels, height // spec.stride, width // spec.stride)
-        return io.NodeOutput(guider, {"samples": bridge.to_rest(empty)})
+        return torch.zeros(frames, spec.channels, height // spec.stride, width // spec.stride)
+    if len(images) != frames:
+        raise bridge.InputError(
+            f"start_images: {len(images)} frames, the motion has {frames}; connect one for each frame of motion"
+        )
+    pixels = bridge.from_image(images, name="start_images")
+    bridge.on_device(model)
+    return bridge.encode_images(model, pixels).float()
 
 
 class PortraitSigmas(io.ComfyNode):
@@ -95,8 +118,8 @@ class PortraitSigmas(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="1 begins from pure noise. Less keeps that much less of finished latents: their last "
-                    "part of the way is walked again, in as many steps.",
+                    tooltip="1 starts from pure noise. Lower values start from given latents, as those of Portrait "
+                    "Guider's start_images, and keep more of them: all steps then walk that last part of the way.",
                 ),
             ],
             outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustomAdvanced.")],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-import torch
 from comfy_api.latest import io
 
 from ..model_core.config import LCM_STEPS, SchedulerName
@@ -30,35 +29,52 @@ if TYPE_CHECKING:
 # ComfyUI draws seeds of 64 bits; torch takes them signed, and a chunk adds its first frame's number
 SEEDS = 2**62
 _MAX_STEPS = 1000
+_OWN = {"steps": -1, "scheduler": "auto"}
+"""What stands for the model's own in each widget."""
 
 
-def sampler_inputs(*, steps: int, seed: str) -> list[Any]:
-    """The widgets of our own loop.
-
-    Args:
-        steps: the default.
-        seed: the seed's tooltip.
-    """
+def sampler_inputs(*, seed: str) -> list[Any]:
+    """The widgets of our own loop; ``seed`` is the seed's tooltip."""
     return [
         io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip=seed),
         io.Int.Input(
-            "steps", default=steps, min=1, max=_MAX_STEPS, tooltip="Denoising steps: more is slower and finer."
+            "steps",
+            default=_OWN["steps"],
+            min=_OWN["steps"],
+            max=_MAX_STEPS,
+            tooltip="Denoising steps: more is slower and finer. -1: the model's own number. 0: the carried portrait "
+            "without the network, the fastest preview.",
         ),
         io.Combo.Input(
             "scheduler",
-            options=list(get_args(SchedulerName)),
-            default="ddim",
-            tooltip="The solver that walks from noise to frames.",
+            options=[_OWN["scheduler"], *get_args(SchedulerName)],
+            default=_OWN["scheduler"],
+            tooltip="The solver that walks from noise to frames. auto: the model's own.",
         ),
     ]
 
 
+def denoise_input() -> Any:
+    """The widget that keeps some of the carried portrait; behind all others, whose places saved workflows know."""
+    return io.Float.Input(
+        "denoise",
+        default=1.0,
+        min=0.05,
+        max=1.0,
+        step=0.01,
+        optional=True,
+        tooltip="1 starts from pure noise. Lower values start from the carried portrait and keep more of it: all steps "
+        "then walk that last part of the way.",
+    )
+
+
 def check_sampler(steps: int | None, scheduler: str | None) -> bool | str:
     """True, or what is wrong with the widgets; None where an input is linked and not known yet."""
-    if scheduler is not None and scheduler not in get_args(SchedulerName):
-        return f"scheduler '{scheduler}' is not known; choose one of {', '.join(get_args(SchedulerName))}"
-    if steps is not None and not 1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
-        return f"steps {steps}: must be from 1 to {_MAX_STEPS}"
+    schedulers = [_OWN["scheduler"], *get_args(SchedulerName)]
+    if scheduler is not None and scheduler not in schedulers:
+        return f"scheduler '{scheduler}' is not known; choose one of {', '.join(schedulers)}"
+    if steps is not None and not -1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
+        return f"steps {steps}: must be from -1 (the model's own) to {_MAX_STEPS}"
     if scheduler == "lcm" and steps is not None and steps > LCM_STEPS:
         return f"steps {steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
     return True
@@ -104,8 +120,9 @@ def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> No
 def sampling_settings(
     model: HostedModel, guidance: Any, windows: Any, history: HistorySettings | None, **changes: Any
 ) -> SamplingConfig:
-    """The model's own sampling settings, with what is connected, and ``changes``, in their place."""
-    settings = replace(model.model.config.sampling, **changes)
+    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place."""
+    chosen = {name: value for name, value in changes.items() if name not in _OWN or value != _OWN[name]}
+    settings = replace(model.model.config.sampling, **chosen)
     if guidance is not None:
         settings = replace(
             settings,
@@ -129,17 +146,14 @@ def sampling_settings(
     return settings
 
 
-@torch.no_grad()
 def encoded_history(model: HostedModel, history: HistorySettings | None) -> HistoryFrames | None:
     """The earlier frames of History Frames as latents; the model has to be on the device."""
-    from ..model_core.images import resize
     from ..model_core.types import HistoryFrames
 
     if history is None or history.images is None or history.motion is None:
         return None
-    images = bridge.to_compute(resize(history.images, model.model.config.size), model)
     return HistoryFrames(
-        latents=model.model.autoencoder.encode(images),
+        latents=bridge.encode_images(model, history.images),
         motion=bridge.to_compute(history.motion.frames, model),
     )
 

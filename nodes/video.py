@@ -11,7 +11,7 @@ from torch import Tensor
 from . import bridge
 from .aliases import search_aliases
 from .animate import CATEGORY
-from .settings import SEEDS, check_sampler, sampler_inputs, sampling_settings
+from .settings import SEEDS, check_sampler, denoise_input, sampler_inputs, sampling_settings
 from .sockets import (
     FaceAnalyzerSocket,
     GuidanceSocket,
@@ -40,7 +40,7 @@ class AnimatePortraitVideo(io.ComfyNode):
                 io.Video.Input(
                     "video", tooltip="The driving video, from Load Video. Length, rate and sound are the result's."
                 ),
-                *sampler_inputs(steps=8, seed="Of the noise. Keep it fixed to go on with an unfinished video."),
+                *sampler_inputs(seed="Of the noise. Keep it fixed to go on with an unfinished video."),
                 io.Combo.Input(
                     "paste",
                     options=["none", "reference", "driving"],
@@ -54,6 +54,7 @@ class AnimatePortraitVideo(io.ComfyNode):
                     tooltip="Begin of the file's name in ComfyUI's output folder; what is unfinished lies beside it.",
                 ),
                 *_optional_inputs(),
+                denoise_input(),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The finished file, in the output folder.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -89,6 +90,7 @@ class AnimatePortraitVideo(io.ComfyNode):
         match_colour: bool = True,
         sound: bool = True,
         mark_synthetic: bool = True,
+        denoise: float = 1.0,
     ) -> io.NodeOutput:
         from ..model_core.images import check_reference
         from ..model_core.jobs import FaceSettings, VideoJob
@@ -107,7 +109,14 @@ class AnimatePortraitVideo(io.ComfyNode):
                 output=Path("video.mp4"),
                 mask=alpha,
                 sampling=sampling_settings(
-                    model, guidance, windows, history, seed=seed % SEEDS, steps=steps, scheduler=scheduler
+                    model,
+                    guidance,
+                    windows,
+                    history,
+                    seed=seed % SEEDS,
+                    steps=steps,
+                    scheduler=scheduler,
+                    denoise=denoise,
                 ),
                 alignment=None if alignment == "auto" else alignment,  # type: ignore[arg-type]
                 framing=framing,  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundled": set(),
     "files": set(),
     "plots": {"errors"},
-    "config": {"types"},
+    "config": {"types", "errors"},
     "images": {"types", "errors", "files"},
     **{room: VOCABULARY for room in ROOMS},
     "faces": VOCABULARY | {"weights.catalog", "motion.components"},

@@ -107,7 +107,9 @@ def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
         *(({"model": str(folder / f"{name}.safetensors")}, name) for name in ("cut", "no")),
         ({"mask": str(folder / "mask.png")}, "mask.png"),
         ({"window": "4", "overlap": "4"}, "--overlap 4 with --window 4"),
-        ({"steps": "0"}, "--steps 0"),
+        ({"steps": "-1"}, "--steps -1"),
+        ({"denoise": "0"}, "denoise 0.0"),
+        ({"denoise": "nan"}, "denoise nan"),
         ({"history": "-1"}, "--history -1"),
         ({"frames": "0"}, "--frames 0"),
         ({"face": "9"}, "driving.mp4"),
@@ -148,6 +150,19 @@ def test_both_families_are_compared_on_one_clip(desk: Desk, tiny_dit: PortraitMo
     assert desk.animate(model=models[1], output=str(alone)) == 0
     difference = np.abs(read_video(alone).astype(int) - made[:, :, 32:])
     assert difference.mean() < 12, "the right half is what animate makes by that model"
+
+
+def test_compared_models_are_measured_where_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("model_core.commands.compare.print_metrics", lambda *given: asked.append(given))
+    model, words = desk.words["--model"], ["--sheet", str(desk.folder / "s.png"), "--frames", "3"]
+    inputs = [word for key in ("--reference", "--driving", "--output", "--device") for word in (key, desk.words[key])]
+    assert main(["compare", *inputs, *words, "--models", model]) == 0 and not asked
+    assert main(["compare", *inputs, *words, "--models", model, "--metrics"]) == 0
+    ((reference, driving, frames),) = asked
+    np.testing.assert_array_equal(reference, read_pixels(desk.words["--reference"]))
+    np.testing.assert_array_equal(driving, read_video(desk.words["--driving"], limit=3))
+    assert list(frames) == [model] and frames[model].shape == (3, 32, 32, 3) and frames[model].dtype == np.uint8
 
 
 def test_models_lists_what_is_found(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -322,3 +322,43 @@ def test_a_clip_goes_on_where_it_was_left(
     history = carry_history(whole[0], motion.take(range(first.stop)), sampling.history)
     rest = sample_chunks(tiny_model, reference, motion, sampling, history=history, first_chunk=1)
     assert [torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True)] == [True, True]
+
+
+def test_each_chunk_starts_from_its_own_frames(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = prepare_motion(tiny_model, make_track(16), reference=reference.track)
+    sampling = dataclasses.replace(tiny_model.config.sampling, chunk=6, denoise=0.5)
+    carried = torch.randn(16, 48, 8, 8, generator=torch.Generator().manual_seed(1))
+    asked: list[range] = []
+
+    def initial(frames: range) -> Tensor:
+        asked.append(frames)
+        return carried[list(frames)]
+
+    whole = list(sample_chunks(tiny_model, reference, motion, sampling, initial=initial))
+    assert asked == [range(0, 5), range(5, 10), range(10, 16)]
+    history = carry_history(whole[0], motion.take(range(5)), sampling.history)
+    rest = sample_chunks(tiny_model, reference, motion, sampling, history=history, first_chunk=1, initial=initial)
+    assert [torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True)] == [True, True]
+    assert asked[3:] == asked[1:3]
+    changed = carried.clone()
+    changed[7] += 1
+    other = list(sample_chunks(tiny_model, reference, motion, sampling, initial=lambda frames: changed[list(frames)]))
+    assert torch.equal(other[0], whole[0]) and not torch.allclose(other[1], whole[1], atol=1e-3)
+
+
+def test_pure_noise_asks_for_no_frames_and_a_part_of_the_schedule_needs_them(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion, sampling = prepare_motion(tiny_model, make_track(4)), tiny_model.config.sampling
+
+    def never(frames: range) -> Tensor:
+        raise AssertionError(frames)
+
+    made = sample_clip(tiny_model, reference, motion, sampling, initial=never)
+    assert torch.equal(made, sample_clip(tiny_model, reference, motion, sampling))
+    with pytest.raises(InputError, match="denoise 0.5: .*carried portrait"):
+        sample_clip(tiny_model, reference, motion, dataclasses.replace(sampling, denoise=0.5))

@@ -22,6 +22,7 @@ from ..pipeline import DrivingMotion
 from ..sampling import Chunk
 from ..types import StepEvent
 from ..video.read import open_video, read_shots
+from .motion import motion_from, size_from
 from .progress import Stages, progress_observer
 from .settings import choose_device, choose_dtype, sampling_from
 
@@ -95,10 +96,11 @@ def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
         output=Path(args.output),
         mask=None if args.mask is None else _mask(args.mask, image),
         sampling=sampling_from(args, model.config.sampling),
-        alignment=args.alignment,
+        motion=motion_from(args),
         framing=args.framing,
         faces=FaceSettings(args.face, args.max_gap, args.missing, args.smooth),
         frames=args.frames,
+        size=size_from(args.size),
         paste=args.paste,
         match_colour=not args.no_colour_match,
         sound=not args.no_audio,

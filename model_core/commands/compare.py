@@ -21,6 +21,8 @@ from ..models import load_model
 from ..pipeline import animate
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
+from .compare_metrics import print_metrics
+from .motion import motion_from, size_from
 from .settings import choose_device
 
 _COLUMNS = 8
@@ -35,11 +37,14 @@ def run(args: argparse.Namespace) -> None:
     analyzer = MediaPipeAnalyzer()
     track = analyze_frames([to_uint8(image)[0]], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
+    settings, size = motion_from(args), size_from(args.size)
     inputs = {
         "track": track,
         "driving": driving,
         "foreground": estimate_foreground(image, track),
         "driving_frames": to_float(pixels),
+        "settings": settings,
+        "size": size,
     }
     made = {name: np.stack(list(_frames(args, name, image, inputs))) for name in args.models}
     height = max(clip.shape[1] for clip in made.values())
@@ -49,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
     rows = [("driving", list(pixels[shown])), *((name, list(clip[shown])) for name, clip in made.items())]
     save_image(contact_sheet(rows, reference=to_uint8(image)[0]), args.sheet)
     print(f"wrote {args.output} and {args.sheet}: {', '.join(args.models)}, left to right")
+    if args.metrics:
+        print_metrics(to_uint8(image)[0], pixels, made)
 
 
 def _frames(args: argparse.Namespace, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:

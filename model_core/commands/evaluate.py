@@ -18,7 +18,7 @@ from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.cases import Case, held_out_cases
 from ..evaluation.extractors import LandmarkExtractor, landmark_extractor
-from ..evaluation.methods import Method, aligned, by_model, methods_of
+from ..evaluation.methods import Method, by_model, methods_of, placed
 from ..evaluation.report import (
     Curves,
     Landmarks,
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
             if index == 0:
                 first.append((name, _some(made)))
         if index == 0:
-            signal = aligned("relative")(model, case).frames * 2 - 1
+            signal = placed("retarget")(model, case).frames * 2 - 1
             rows = [("driving signal", _some(signal)), *first[1:], ("ground truth", _some(case.target))]
             save_image(contact_sheet(rows, reference=to_uint8(case.reference)[0]), output / "sheet.png")
     bar.close()

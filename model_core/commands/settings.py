@@ -36,14 +36,12 @@ def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> Samplin
     """The model's settings with those the user gave; impossible ones are an InputError."""
     given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(SamplingConfig)}
     settings = dataclasses.replace(defaults, **{k: v for k, v in given.items() if v is not None})
-    for name in ("steps", "window", "chunk"):
-        if getattr(settings, name) < 1:
-            raise InputError(f"--{name} {getattr(settings, name)}: must be at least 1")
+    for name, least in {"steps": 0, "window": 1, "chunk": 1, "history": 0}.items():
+        if getattr(settings, name) < least:
+            raise InputError(f"--{name} {getattr(settings, name)}: must be at least {least}")
     if not 0 <= settings.overlap < settings.window:
         raise InputError(
             f"--overlap {settings.overlap} with --window {settings.window}: the overlap must be at least 0 "
             "and smaller than the window"
         )
-    if settings.history < 0:
-        raise InputError(f"--history {settings.history}: must be at least 0")
     return settings

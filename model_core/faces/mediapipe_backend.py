@@ -87,7 +87,7 @@ class MediaPipeAnalyzer:
         self.tiles = tiles
         self.rotations = rotations
         path = find_model(model_path, folders=folders)
-        self._landmarker = _create_landmarker(path, max_faces=max_faces, min_confidence=min_confidence)
+        self._landmarker = create_landmarker(path, max_faces=max_faces, min_confidence=min_confidence)
         # closing must come before the interpreter takes MediaPipe's module apart
         self._close = weakref.finalize(self, self._landmarker.close)
 
@@ -195,7 +195,15 @@ def _known_places(folders: Sequence[str | Path]) -> Iterator[Path]:
         yield Path(place) / _PACKAGED_NAME
 
 
-def _create_landmarker(path: Path, *, max_faces: int, min_confidence: float) -> Any:
+def create_landmarker(path: Path, *, max_faces: int, min_confidence: float, poses: bool = False) -> Any:
+    """MediaPipe's own landmarker in IMAGE mode, with blendshapes.
+
+    Args:
+        path: the network's file, see ``find_model``.
+        poses: give each face's transformation matrix too.
+    Raises:
+        DependencyError: mediapipe, or a library of the system that it opens, is missing.
+    """
     try:
         from mediapipe.tasks.python import BaseOptions
         from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
@@ -204,6 +212,7 @@ def _create_landmarker(path: Path, *, max_faces: int, min_confidence: float) -> 
     options = FaceLandmarkerOptions(
         # bytes instead of a path: the library opens no path with characters foreign to the system's locale
         base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
+        output_facial_transformation_matrixes=poses,
         num_faces=max_faces,
         min_face_detection_confidence=min_confidence,
         min_face_presence_confidence=min_confidence,

@@ -20,8 +20,7 @@ from torch import Tensor
 from ..errors import VideoError
 from ..faces.analyze import detect_faces, follow_face
 from ..faces.analyzer import FaceAnalyzer, FaceDetection
-from ..motion.scenes import Scene, place_scenes
-from ..motion.signals import Placing
+from ..motion.scenes import MotionSettings, Scene, place_scenes
 from ..types import FaceTrack
 from ..video.read import Shot, open_video, read_shots
 from ..video.segments import Clock
@@ -173,7 +172,7 @@ def follow_driving_face(
     settings: FaceSettings,
     *,
     reference: FaceTrack,
-    alignment: Placing,
+    motion: MotionSettings,
 ) -> DrivingFace:
     """The face that drives, of what ``find_faces`` has found, written to the job's folder.
 
@@ -204,7 +203,7 @@ def follow_driving_face(
     return DrivingFace(
         track=StoredTrack(place.track, len(track), track.size),
         clock=Clock(tuple(starts), fps),
-        scenes=place_scenes(track, reference, mode=alignment),
+        scenes=place_scenes(track, reference, motion),
         presence=presence(track.detected),
     )
 

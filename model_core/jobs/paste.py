@@ -1,95 +1,99 @@
-"""What becomes of a finished frame: as it is, or laid over the portrait or the driving frame it belongs to."""
+"""What becomes of a chunk: frames of the model's size, of the portrait's, or faces laid over the driving frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, Protocol
 
 import numpy as np
-from torch import Tensor
 
-from ..errors import InputError
-from ..faces.composite import ColourMatch, Overlay, composite, face_mask, window_mask
-from ..images import to_uint8
+from ..faces.composite import ColourMatch, Overlay, composite, face_mask
 from ..motion.scenes import Scene
-from ..pipeline import PortraitReference
-from ..types import TrackSource
-from .faces import ForwardFrames
+from ..warp import PortraitLayers
+from ..warp.full_size import FullSize
+from .faces import DrivingFace, ForwardFrames
 
 Pasting = Literal["none", "reference", "driving"]
 
 
-class Plain:
+class Finisher(Protocol):
+    """Makes the frames of the video.
+
+    Attributes:
+        colours: (4, 3), what the running colour correction has learnt; None where there is none.
+    """
+
+    colours: np.ndarray | None
+
+    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
+        """Frames (H, W, 3) uint8 from number ``start`` on.
+
+        Args:
+            landmarks: (n, 478, 3), where the face goes, in pixels of the model's frame.
+            generated: (n, h, w, 3) uint8, the network's frames; None is the carried portrait alone.
+        """
+        ...
+
+
+class AtModelSize:
     """The model's frames as they are."""
 
-    moments: np.ndarray | None = None
+    colours: np.ndarray | None = None
 
-    def finish(self, start: int, pictures: np.ndarray) -> Iterator[np.ndarray]:
-        """Full frames of the model's frames (n, h, w, 3) uint8 from number ``start`` on."""
-        yield from pictures
+    def __init__(self, framed: PortraitLayers) -> None:
+        self._framed = framed
+
+    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
+        if generated is not None:
+            yield from generated
+        else:
+            yield from (self._framed.carry(face[None]).frames[0] for face in landmarks)
 
 
-class OntoReference:
-    """Over the whole portrait, where the model's frame was cut out of it."""
+class AtPortraitSize:
+    """The whole portrait, at its own size or another."""
 
-    def __init__(self, image: Tensor, reference: PortraitReference, size: tuple[int, int], *, match: bool) -> None:
-        if reference.window is None:
-            raise InputError("reference: where it was cropped is not known; encode it again")
-        self._base = to_uint8(image)[0]
-        self._overlay = Overlay.of_window(reference.window, size)
-        self._mask = window_mask(self._overlay, (self._base.shape[0], self._base.shape[1]))
-        self._colours = ColourMatch() if match else None
+    colours: np.ndarray | None = None
 
-    @property
-    def moments(self) -> np.ndarray | None:
-        return None if self._colours is None else self._colours.moments
+    def __init__(self, whole: FullSize) -> None:
+        self._whole = whole
 
-    @moments.setter
-    def moments(self, values: np.ndarray | None) -> None:
-        if self._colours is not None:
-            self._colours.moments = values
-
-    def finish(self, start: int, pictures: np.ndarray) -> Iterator[np.ndarray]:
-        for picture in pictures:
-            yield composite(self._base, picture, self._mask, self._overlay, colours=self._colours)
+    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
+        return self._whole.frames(landmarks, generated)
 
 
 class OntoDriving:
-    """Over the driving frames: the face alone, where the driver's was."""
+    """The face alone, over the driver's in the driving frames."""
 
-    def __init__(
-        self,
-        frames: ForwardFrames,
-        track: TrackSource,
-        scenes: Sequence[Scene],
-        presence: np.ndarray,
-        size: tuple[int, int],
-        *,
-        match: bool,
-    ) -> None:
-        self._frames, self._track, self._scenes, self._presence, self._size = frames, track, scenes, presence, size
-        self._colours = ColourMatch() if match else None
-        self._starts = [scene.start for scene in scenes]
+    def __init__(self, frames: ForwardFrames, face: DrivingFace, whole: FullSize, *, match: bool) -> None:
+        self._frames, self._face, self._whole = frames, face, whole
+        self._match = ColourMatch() if match else None
+        self._starts = [scene.start for scene in face.scenes]
 
     @property
-    def moments(self) -> np.ndarray | None:
-        return None if self._colours is None else self._colours.moments
+    def colours(self) -> np.ndarray | None:
+        return None if self._match is None else self._match.moments
 
-    @moments.setter
-    def moments(self, values: np.ndarray | None) -> None:
-        if self._colours is not None:
-            self._colours.moments = values
+    @colours.setter
+    def colours(self, moments: np.ndarray | None) -> None:
+        if self._match is not None:
+            self._match.moments = moments
 
-    def finish(self, start: int, pictures: np.ndarray) -> Iterator[np.ndarray]:
-        track = self._track.take(range(start, start + len(pictures)))
-        frames = self._frames.read(start, start + len(pictures))
-        for number, (picture, frame) in enumerate(zip(pictures, frames, strict=True)):
-            scene = self._scenes[int(np.searchsorted(self._starts, start + number, side="right")) - 1]
-            if start + number == scene.start and self._colours is not None:
-                self._colours.moments = None  # other light
-            place = scene.place
-            scale = float(place.scale)
-            x, y = (place.target - place.source * scale)[:2].tolist()
-            overlay = Overlay((scale, scale), (x, y), self._size)
-            mask = face_mask(place.points(track.landmarks[number]), self._size) * self._presence[start + number]
-            yield composite(frame, picture, mask, overlay, colours=self._colours)
+    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
+        stop = start + len(landmarks)
+        pictures = self._whole.frames(landmarks, generated)
+        marks = self._whole.landmarks(landmarks)
+        driving = self._frames.read(start, stop)
+        for number, picture, points, frame in zip(range(start, stop), pictures, marks, driving, strict=True):
+            scene = self._face.scenes[int(np.searchsorted(self._starts, number, side="right")) - 1]
+            if number == scene.start:
+                self.colours = None  # other light
+            mask = face_mask(points, self._whole.size) * self._face.presence[number]
+            yield composite(frame, picture, mask, self._overlay(scene), colours=self._match)
+
+    def _overlay(self, scene: Scene) -> Overlay:
+        """Where the result lies over the driving frame: face on face."""
+        place, whole = scene.place, self._whole
+        scale = whole.scale * place.scale
+        offset = whole.scale * (place.target - place.source * place.scale)[:2] + whole.offset
+        return Overlay((float(scale[0]), float(scale[1])), (float(offset[0]), float(offset[1])), whole.size)

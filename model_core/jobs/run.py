@@ -24,18 +24,19 @@ from ..faces.framing import Framing
 from ..files import atomic_path
 from ..images import to_uint8
 from ..models import PortraitModel
-from ..motion.signals import Placing, choose_placing
-from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, sample_chunks
+from ..motion.scenes import MotionSettings, PlacedMotion
+from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, full_size, sample_chunks
 from ..sampling import Chunk
 from ..types import FaceTrack, HistoryFrames, StepObserver
 from ..video.h264 import CONTAINERS
 from ..video.mark import MARK
 from ..video.read import open_video
 from ..video.segments import Clock, SegmentWriter, join_segments
+from ..warp.full_size import LONGEST, OutputSize, output_size
 from .faces import DrivingFace, FaceSettings, ForwardFrames, find_faces, follow_driving_face
 from .folder import JobFolder
 from .identity import Identity, changed, digest_of, file_digest, model_digest, tensor_digest
-from .paste import OntoDriving, OntoReference, Pasting, Plain
+from .paste import AtModelSize, AtPortraitSize, Finisher, OntoDriving, Pasting
 
 _FORMAT = 2
 """Of the job's folder; raise it with every change of what is computed, and old folders start anew."""
@@ -54,10 +55,13 @@ class VideoJob:
         output: .mp4, .m4v, .mov or .mkv; an older file stays until the new one is whole.
         mask: (1, 1, H, W) in [0, 1], 1 on the person; None estimates it.
         sampling: how to sample.
-        alignment, framing: see ``motion.signals`` (None: the motion kind's own) and ``faces.framing``.
+        motion: how the driver's motion is placed on the portrait.
+        framing: see ``faces.framing``.
         faces: how the driving face is followed.
         frames: driving frames to use; None all.
-        paste: what the frames are laid over; "none" leaves them at the model's size.
+        size: of the video, see ``warp.full_size.output_size``.
+        paste: "reference" is the whole portrait whatever ``size`` says of the model's; "driving" lays the face over
+            the driving frames.
         match_colour: give pasted frames the colours of what they cover.
         sound: whether to take the driving video's.
         mark: whether the file says that it is synthetic.
@@ -70,10 +74,11 @@ class VideoJob:
     output: Path
     mask: Tensor | None = None
     sampling: SamplingConfig
-    alignment: Placing | None = None
+    motion: MotionSettings = field(default_factory=MotionSettings)
     framing: Framing = "auto"
     faces: FaceSettings = field(default_factory=FaceSettings)
     frames: int | None = None
+    size: OutputSize = "portrait"
     paste: Pasting = "none"
     match_colour: bool = True
     sound: bool = True
@@ -138,6 +143,7 @@ def animate_video(
     watcher = watcher or Watcher()
     open_video(job.driving)  # what cannot be read fails before anything is made
     _check_output(job.output)
+    output_size((job.image.shape[-2], job.image.shape[-1]), "portrait" if job.size == "model" else job.size)
     faces = _faces_identity(job, analyzer)
     identity = _identity(job, model, faces)
     folder = folder or job.output.with_name(job.output.name + ".job")
@@ -156,8 +162,7 @@ def animate_video(
             find_faces(place, job.driving, analyzer, limit=job.frames, progress=watcher.looked)
             reference = _encode(job, model, portrait)
             assert reference.track is not None
-            placing = choose_placing(model.config.motion_kind, job.alignment)
-            face = follow_driving_face(place, job.driving, job.faces, reference=reference.track, alignment=placing)
+            face = follow_driving_face(place, job.driving, job.faces, reference=reference.track, motion=job.motion)
             resumed = _make_chunks(place, job, model, reference, face, watcher)
             _join(place, job, face, identity, watcher)
             joined = True
@@ -203,8 +208,9 @@ def _identity(job: VideoJob, model: PortraitModel, faces: Identity) -> Identity:
     settings = {
         "sampling": asdict(job.sampling),
         "faces": asdict(job.faces),
-        "paste": {"onto": job.paste, "match_colour": job.match_colour},
-        "placing": {"alignment": job.alignment, "framing": job.framing},
+        "output": {"size": job.size, "paste": job.paste, "match_colour": job.match_colour},
+        "motion": asdict(job.motion),
+        "portrait": {"framing": job.framing},
     }
     return {
         **faces,
@@ -299,30 +305,30 @@ def _make_chunks(
     resumed = plan[done - 1].stop if done else 0
     if done:
         watcher.say(f"going on: {done} of {len(plan)} chunks are finished")
-    retargeted = choose_placing(model.config.motion_kind, job.alignment) == "retarget"
-    motion = DrivingMotion(
-        model,
-        face.track,
-        face.scenes,
-        _few_at_once(ForwardFrames(job.driving)),
-        portrait=reference.track if retargeted else None,
-    )
+    assert reference.track is not None
+    placed = PlacedMotion(face.track, face.scenes, reference.track, job.motion)
+    if limited := int(placed.limited().sum()):
+        watcher.say(f"motion limited in {limited} of {len(placed)} frames: more than the portrait's face can follow")
+    motion = DrivingMotion(model.config, placed, _few_at_once(ForwardFrames(job.driving)))
     watcher.planned(plan, done, motion)
     history = None
     if done and state.history is not None:
         signal = motion.take(range(resumed - len(state.history), resumed)).frames
         history = HistoryFrames(*(part.to(model.device, model.dtype) for part in (state.history, signal)))
-    finisher = _finisher(job, model, reference, face)
-    finisher.moments = state.moments
+    finisher = _finisher(job, reference, face)
+    finisher.colours = state.moments
     chunks = sample_chunks(
         model, reference, motion, job.sampling, history=history, first_chunk=done, observer=watcher.observer
     )
     for number, latents in enumerate(chunks, start=done):
         try:
-            _encode_chunk(place.chunk(number), model, latents, finisher, plan[number].start, face.clock)
+            frames = _frames(model, job, latents, placed, finisher, plan[number])
+            with SegmentWriter(place.chunk(number), fps=face.clock.fps) as writer:
+                for frame in frames:
+                    writer.append(frame)
             # as many as carry_history carries, in the very type they were sampled in
             state.history = latents[0, -job.sampling.history :].cpu() if job.sampling.history else None
-            state.moments = finisher.moments
+            state.moments = finisher.colours
             state.digests.append(file_digest(place.chunk(number)))
             state.save(place)
         except VideoError as error:
@@ -339,30 +345,40 @@ def _few_at_once(frames: ForwardFrames) -> Callable[[int, int], Iterator[np.ndar
     return lambda start, stop: (frame[None] for frame in frames.read(start, stop))
 
 
-def _finisher(
-    job: VideoJob, model: PortraitModel, reference: PortraitReference, face: DrivingFace
-) -> Plain | OntoReference | OntoDriving:
-    size, match = model.config.size, job.match_colour
-    if job.paste == "reference":
-        return OntoReference(job.image, reference, size, match=match)
+def _finisher(job: VideoJob, reference: PortraitReference, face: DrivingFace) -> Finisher:
+    assert reference.layers is not None
     if job.paste == "driving":
-        return OntoDriving(ForwardFrames(job.driving), face.track, face.scenes, face.presence, size, match=match)
-    return Plain()
+        whole = full_size(reference, _size_over(job, reference, face))
+        return OntoDriving(ForwardFrames(job.driving), face, whole, match=job.match_colour)
+    if job.size == "model" and job.paste == "none":
+        return AtModelSize(reference.layers)
+    return AtPortraitSize(full_size(reference, "portrait" if job.size == "model" else job.size))
 
 
-def _encode_chunk(
-    path: Path,
+def _size_over(job: VideoJob, reference: PortraitReference, face: DrivingFace) -> int:
+    """The long side at which the portrait's pixels are as large as the driving video's."""
+    assert reference.window is not None and reference.layers is not None
+    height, width = job.image.shape[-2:]
+    model_pixels = face.scenes[0].place.scale  # per driving pixel
+    portrait_pixels = model_pixels * reference.window[2] / reference.layers.image.shape[1]
+    return int(np.clip(round(max(height, width) / portrait_pixels), 64, LONGEST))
+
+
+def _frames(
     model: PortraitModel,
+    job: VideoJob,
     latents: Tensor,
-    finisher: Plain | OntoReference | OntoDriving,
-    start: int,
-    clock: Clock,
-) -> None:
-    with SegmentWriter(path, fps=clock.fps) as writer:
-        for first in range(0, latents.shape[1], _DECODED_AT_ONCE):
-            pictures = to_uint8(decode(model, latents[:, first : first + _DECODED_AT_ONCE]))
-            for frame in finisher.finish(start + first, pictures):
-                writer.append(frame)
+    placed: PlacedMotion,
+    finisher: Finisher,
+    chunk: Chunk,
+) -> Iterator[np.ndarray]:
+    """The finished frames of a chunk."""
+    for first in range(0, len(chunk), _DECODED_AT_ONCE):
+        part = range(chunk.start + first, min(chunk.start + first + _DECODED_AT_ONCE, chunk.stop))
+        generated = None
+        if job.sampling.steps:
+            generated = to_uint8(decode(model, latents[:, first : first + len(part)]))
+        yield from finisher.finish(part.start, placed.landmarks(part.start, part.stop), generated)
 
 
 def _join(place: JobFolder, job: VideoJob, face: DrivingFace, identity: Identity, watcher: Watcher) -> None:

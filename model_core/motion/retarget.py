@@ -173,9 +173,7 @@ def _region_weights(own: np.ndarray, strength: MotionStrength) -> np.ndarray:
     return shares @ np.array([strength.brows, strength.eyes, strength.mouth])
 
 
-def _lids_by_share(
-    made: np.ndarray, own: np.ndarray, shape: np.ndarray, neutral: np.ndarray, strength: float
-) -> None:
+def _lids_by_share(made: np.ndarray, own: np.ndarray, shape: np.ndarray, neutral: np.ndarray, strength: float) -> None:
     """Open each eye to the driver's share of its own opening, in place.
 
     Args:

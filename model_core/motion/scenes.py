@@ -148,3 +148,20 @@ class PlacedMotion:
             track.label_maps, track.landmarks, made.track.landmarks, size=self.reference.size, labels=True
         )
         return replace(made, track=replace(made.track, label_maps=maps))
+
+    def landmarks(self, start: int, stop: int) -> np.ndarray:
+        """(n, 478, 3) float32: where the face goes in frames ``start`` to ``stop``, in the portrait's pixels."""
+        parts = [
+            self.place(scene, replace(self.driving.take(frames), label_maps=None)).track.landmarks
+            for scene, frames in self.parts(start, stop)
+        ]
+        return np.concatenate(parts)
+
+    def limited(self, *, block: int = 256) -> np.ndarray:
+        """(F,) bool: the frames whose motion was too much for the portrait's mesh and was limited."""
+        found = np.zeros(len(self), bool)
+        for start in range(0, len(self), block):
+            for scene, frames in self.parts(start, min(start + block, len(self))):
+                track = replace(self.driving.take(frames), label_maps=None)
+                found[frames.start : frames.stop] = self.place(scene, track).limited
+        return found

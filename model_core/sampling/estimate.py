@@ -26,7 +26,7 @@ class RunPlan:
         windows: windows denoised over all chunks and steps.
         network_calls: passes through the denoiser, one for each branch of each window.
         chunk_frames: frames of the longest chunk.
-        frames_at_once: most frames in one pass, history included.
+        frames_at_once: most frames in one pass, history included; 0 where the network does not run (no steps).
     """
 
     chunks: int
@@ -50,7 +50,7 @@ class MemoryEstimate:
 
 
 def plan_run(num_frames: int, sampling: SamplingConfig, *, history: int = 0) -> RunPlan:
-    """Count what ``pipeline.sample_chunks`` will do, without running it.
+    """Count what ``pipeline.sample_chunks`` will do, without running it. ``denoise`` changes no count.
 
     Args:
         num_frames: of the clip, >= 1.
@@ -76,7 +76,8 @@ def plan_run(num_frames: int, sampling: SamplingConfig, *, history: int = 0) -> 
                 len(guidance.coefficients(step, sampling.steps, has_history=before > 0 and part.frames[0] == 0))
                 for part in parts
             )
-        at_once = max(at_once, min(sampling.window, frames) + before)
+        if sampling.steps:
+            at_once = max(at_once, min(sampling.window, frames) + before)
         before = min(sampling.history, frames)
     return RunPlan(len(chunks), passes, calls, max(len(chunk) for chunk in chunks), at_once)
 

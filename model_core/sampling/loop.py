@@ -7,9 +7,10 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 
 from ..backbones.base import Backbone, ConditioningT
+from ..errors import InputError
 from ..types import StepEvent, StepObserver
 from .guidance import SignalFusion, combine
-from .schedule import advance, clean_from_prediction, start
+from .schedule import advance, clean_from_prediction, first_latents, start
 from .windows import Window, Windows
 
 
@@ -24,6 +25,8 @@ def sample(
     steps: int,
     windows: Windows,
     guidance: SignalFusion,
+    initial: Tensor | None = None,
+    denoise: float = 1.0,
     generator: torch.Generator | None = None,
     observer: StepObserver | None = None,
 ) -> Tensor:
@@ -34,17 +37,24 @@ def sample(
         noise: (1, F, C, h, w), standard normal; the network is fed in its dtype and on its device, while
             the latents are kept and stepped in float32.
         scheduler: from ``make_scheduler``; it is started anew, so it may have been used before.
-        steps: >= 1.
+        steps: >= 1, whatever part of the schedule they walk.
+        initial: (1, F, C, h, w), clean latents to start from where ``denoise`` is below 1; else not looked at.
+        denoise: in (0, 1], the part of the schedule to walk; see ``schedule.start``.
         generator: for schedulers that add noise in between ("lcm"); None takes torch's own.
         observer: told after every window and every step; cancels by raising. All state is local, so nothing
             is left behind.
     Returns:
         (1, F, C, h, w), the clean latents, in the dtype of ``noise``.
+    Raises:
+        InputError: for a part of the schedule without latents to start from, or steps that cannot be made.
     """
-    start(scheduler, steps)
-    timesteps = scheduler.timesteps.to(noise.device)
-    latents = noise.float() * scheduler.init_noise_sigma
-    for step, t in enumerate(scheduler.timesteps):
+    path = start(scheduler, steps, denoise)
+    timesteps = path.to(noise.device)
+    if denoise == 1:
+        latents = noise.float() * scheduler.init_noise_sigma
+    else:
+        latents = first_latents(scheduler, _checked(initial, noise, denoise).float(), noise.float(), path[0])
+    for step, t in enumerate(path):
         noisy = scheduler.scale_model_input(latents, t)
         blended = torch.zeros_like(latents)
         parts = windows.windows(step, noise.shape[1])
@@ -61,6 +71,20 @@ def sample(
             clean = clean_from_prediction(scheduler, blended, noisy, t)
             observer(StepEvent(step, steps, len(parts), len(parts), True, clean))
     return latents.to(noise.dtype)
+
+
+def _checked(initial: Tensor | None, noise: Tensor, denoise: float) -> Tensor:
+    if initial is None:
+        raise InputError(
+            f"denoise {denoise}: below 1 sampling starts from the carried portrait, and there is none here; give its "
+            "latents (initial), or set denoise to 1"
+        )
+    if initial.shape != noise.shape:
+        raise InputError(
+            f"initial: shape {tuple(initial.shape)}, the noise has {tuple(noise.shape)}; give latents of the same "
+            "frames and size"
+        )
+    return initial
 
 
 def _blend_weights(window: Window, like: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from diffusers import (
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
 from torch import Tensor
 
-from ..config import LCM_STEPS, ScheduleConfig, SchedulerName
+from ..config import LCM_STEPS, ScheduleConfig, SchedulerName, check_denoise
 from ..errors import InputError
 from ..types import PredictionType
 
@@ -45,12 +45,15 @@ class CleanEndDDIM(DDIMScheduler):
 
 
 class FlowEuler(FlowMatchEulerDiscreteScheduler):
-    """diffusers' flow-matching Euler with the two members that its other schedulers have."""
+    """diffusers' flow-matching Euler with the three members that its other schedulers have."""
 
     init_noise_sigma = 1.0
 
     def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor:
         return sample
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        return self.scale_noise(original_samples, timesteps, noise)
 
 
 def make_scheduler(config: ScheduleConfig, name: SchedulerName = "ddim") -> SchedulerMixin:
@@ -109,30 +112,57 @@ def _diffusion_scheduler(config: ScheduleConfig, name: SchedulerName) -> Schedul
     return UniPCMultistepScheduler(**shared)
 
 
-def start(scheduler: SchedulerMixin, steps: int) -> None:
+def start(scheduler: SchedulerMixin, steps: int, denoise: float = 1.0) -> Tensor:
     """Set the timesteps and forget any earlier run.
 
     Timesteps stay on the CPU, where schedulers look up their tables: no step waits for a GPU.
 
+    Args:
+        steps: to walk, >= 1.
+        denoise: the part of the schedule to walk, in (0, 1]. Below 1 it is ComfyUI's: a schedule of
+            ``steps / denoise`` steps, rounded, is made, and its last ``steps`` are walked; where that rounds to
+            ``steps`` itself, the walk starts at the very top. LCM takes its steps evenly from this part of its
+            solver, as its authors do, and starts where it is told.
+    Returns:
+        (steps,), the timesteps to walk, falling.
     Raises:
-        InputError: if the scheduler cannot make this many steps.
+        InputError: if ``denoise`` is out of range, or the scheduler cannot make this many steps in that part.
     """
-    limit = scheduler.config.num_train_timesteps
-    if isinstance(scheduler, LCMScheduler):
-        limit = scheduler.config.original_inference_steps
-    if not 1 <= steps <= limit:
-        raise InputError(f"steps {steps}: this scheduler can make 1 to {limit}")
+    check_denoise(denoise)
+    is_lcm = isinstance(scheduler, LCMScheduler)
+    limit = scheduler.config.original_inference_steps if is_lcm else scheduler.config.num_train_timesteps
+    _check_steps(steps, denoise, most=int(limit * denoise))
+    whole = steps if is_lcm else whole_schedule(steps, denoise)
     if isinstance(scheduler, FlowEuler):
         # Evenly from 1 towards 0: diffusers' own default spends its last step at sigma 0.001, on nothing.
-        scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist())
+        scheduler.set_timesteps(sigmas=np.linspace(1, 1 / whole, whole).tolist())
+    elif is_lcm:
+        scheduler.set_timesteps(whole, strength=denoise)
     else:
-        scheduler.set_timesteps(steps)
-        _drop_surplus(scheduler, steps)
+        scheduler.set_timesteps(whole)
+        _drop_surplus(scheduler, whole)
         if _prediction_type(scheduler) == "flow":
             # diffusers cuts these to whole numbers; the network was trained with sigma's own timestep.
             scheduler.timesteps = scheduler.sigmas[:-1] * scheduler.config.num_train_timesteps
     if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)
+        scheduler.set_begin_index(whole - steps)
+    return scheduler.timesteps[whole - steps :]
+
+
+def whole_schedule(steps: int, denoise: float) -> int:
+    """Steps of the schedule whose last ``steps`` are the part ``denoise`` of it; never fewer than ``steps``."""
+    return max(steps, round(steps / denoise))
+
+
+def _check_steps(steps: int, denoise: float, *, most: int) -> None:
+    if 1 <= steps <= most:
+        return
+    if denoise == 1:
+        raise InputError(f"steps {steps}: this scheduler can make 1 to {most}")
+    raise InputError(
+        f"steps {steps}, denoise {denoise}: this scheduler can make {min(1, most)} to {most} in that part of its "
+        "schedule; change steps, or raise denoise"
+    )
 
 
 def _drop_surplus(scheduler: SchedulerMixin, steps: int) -> None:
@@ -142,6 +172,18 @@ def _drop_surplus(scheduler: SchedulerMixin, steps: int) -> None:
         scheduler.num_inference_steps = steps
         if hasattr(scheduler, "sigmas"):
             scheduler.sigmas = torch.cat([scheduler.sigmas[:steps], scheduler.sigmas[-1:]])
+
+
+def first_latents(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    """Clean latents as noisy, and in the scale, as a started scheduler expects them at its first timestep.
+
+    Args:
+        clean, noise: (B, F, C, h, w), float32.
+        timestep: the first that ``start`` returned.
+    """
+    if hasattr(scheduler, "sigmas"):  # Euler keeps latents in a scale of its own; and its timesteps may be fractions
+        return scheduler.add_noise(clean, noise, timestep.reshape(1))
+    return add_noise(scheduler, clean, noise, timestep)
 
 
 def advance(

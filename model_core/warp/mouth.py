@@ -11,7 +11,7 @@ from ..motion.alignment import face_size
 from ..motion.components import INNER_MOUTH_RINGS, OUTER_MOUTH, RINGS
 from ..motion.head import SKULL
 from ..types import Component
-from .patch import Patch, blend, cut_patch, fill_polygon
+from .patch import Box, Patch, blend, cut_patch, fill_polygon
 
 _UPPER, _LOWER = (np.array(ring) for ring in INNER_MOUTH_RINGS)
 _OUTLINE = RINGS[Component.INNER_MOUTH]
@@ -57,7 +57,7 @@ class InnerMouth:
             at_x, at_y = self._to_own(x, y, target)
             self.patch.paint(frame, validity, box, at_x, at_y)
 
-    def _paint_cavity(self, frame: np.ndarray, validity: np.ndarray, box, target: np.ndarray) -> None:
+    def _paint_cavity(self, frame: np.ndarray, validity: np.ndarray, box: Box, target: np.ndarray) -> None:
         depth = cv2.distanceTransform((box.cover > 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
         light = 1.0 + 0.5 * np.exp(-depth / max(0.06 * face_size(target), 1.0))  # lighter where lips are near
         colour = (self.cavity * light[..., None]).clip(0, 255)

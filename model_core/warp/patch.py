@@ -77,7 +77,7 @@ def blend(under: np.ndarray, over: np.ndarray, cover: np.ndarray) -> None:
     """Lay ``over`` on ``under`` in place, as much as ``cover`` (h, w) says."""
     weight = cover[..., None] if under.ndim == 3 else cover
     mixed = under + (over - under.astype(np.float32)) * weight
-    under[:] = np.rint(mixed) if under.dtype == np.uint8 else mixed
+    under[:] = np.rint(mixed).clip(0, 255) if under.dtype == np.uint8 else mixed
 
 
 def cut_patch(image: np.ndarray, outline: np.ndarray, *, margin: float) -> Patch | None:
@@ -87,7 +87,7 @@ def cut_patch(image: np.ndarray, outline: np.ndarray, *, margin: float) -> Patch
     if (high - low).min() < 3:
         return None
     part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
-    inside = np.zeros(part.shape[:2], np.uint8)
+    inside: np.ndarray = np.zeros(part.shape[:2], np.uint8)
     cv2.fillPoly(inside, [np.rint((outline - 0.5 - low) * 16).astype(np.int32)], (255,), cv2.LINE_8, _SHIFT)
     if min(inside.shape) > 24:  # the outline itself is lash and lip
         inside = cv2.erode(inside, np.ones((3, 3), np.uint8))

@@ -9,7 +9,6 @@ from .head import HEAD_TRIANGLES, RING_TRIANGLES, with_rings
 from .mesh import mesh_flow
 
 
-
 def carry_pixels(
     frames: np.ndarray,
     source: np.ndarray,

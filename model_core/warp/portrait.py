@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
 from ..motion.alignment import face_size
 from ..types import NUM_LANDMARKS, Component
@@ -23,6 +24,12 @@ from .mouth import InnerMouth
 
 _GRID_FACE = 96.0
 """Grid points of the flow across a face size; a finer grid moves nothing by more than a tenth of a pixel."""
+
+_PERSON_MARGIN = 0.12
+"""Face sizes around the person that move with it, fading: tips of hair, brims of hats, the background just there."""
+
+_PLATE_MARGIN = 0.04
+"""Face sizes around the person that the background does not show: its mask is never quite where it ends."""
 
 _UNSEEN, _SEEN = 0.12, 0.5
 """Stretch up to which a pixel shows nothing of the portrait, and from which on all of it."""
@@ -76,13 +83,13 @@ class PortraitLayers:
         """
         points = landmarks.astype(np.float64)
         size = face_size(points)
-        moving = _soften(person.astype(np.float32), size)
-        plate, known = _plate(image, moving)
+        person = person.astype(np.float32)
+        plate, known = _plate(image, _grown(person, _PLATE_MARGIN * size))
         eyes = (Eyeball.of(image, points, eye) for eye in (Component.LEFT_EYE, Component.RIGHT_EYE))
         return cls(
             image=np.ascontiguousarray(image),
             mesh=with_rings(points),
-            person=moving,
+            person=_soft(_grown(person, _PERSON_MARGIN * size), _PERSON_MARGIN * size / 2),
             plate=plate,
             plate_known=known,
             eyes=tuple(eye for eye in eyes if eye is not None),
@@ -107,9 +114,7 @@ class PortraitLayers:
         """Where the frame of a moved mesh (V, 3) lies in the portrait, on the grid."""
         height, width = self.image.shape[:2]
         grid = (int(np.ceil(height / self.step)), int(np.ceil(width / self.step)))
-        flow = mesh_flow(
-            mesh, self.mesh, HEAD_TRIANGLES, size=grid, step=self.step, two_sided=len(RING_TRIANGLES)
-        )
+        flow = mesh_flow(mesh, self.mesh, HEAD_TRIANGLES, size=grid, step=self.step, two_sided=len(RING_TRIANGLES))
         around = flow.triangle < len(RING_TRIANGLES)
         source = keep_at_border(flow.source, (height, width), step=self.step, free=around)
         return MeshFlow(source, flow.stretch, flow.triangle)
@@ -132,21 +137,25 @@ class PortraitLayers:
         scale = 1 / self.step
         matrix = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
         return cv2.warpAffine(
-            grid, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            grid,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
 
 
-def _soften(person: np.ndarray, size: float) -> np.ndarray:
-    """The person and a margin around it, falling off softly: tips of hair and brims of hats move with the head."""
-    margin = max(round(0.12 * size), 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2)
-    return cv2.GaussianBlur(cv2.dilate(person, kernel), (0, 0), margin / 2)
+def _grown(mask: np.ndarray, margin: float) -> np.ndarray:
+    side = 2 * max(round(margin), 1) + 1
+    return np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))))
 
 
-def _plate(image: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _soft(mask: np.ndarray, deviation: float) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(deviation, 0.5)))
+
+
+def _plate(image: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The background without the person, (H, W, 3) uint8, and where it is the portrait's own, (H, W) float32."""
-    import torch
-
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
-    filled = background_plate(pixels, torch.from_numpy(moving)[None, None])[0].permute(1, 2, 0)
-    return filled.round().clamp(0, 255).to(torch.uint8).numpy(), 1 - moving
+    filled = background_plate(pixels, torch.from_numpy(person)[None, None])[0].permute(1, 2, 0)
+    return filled.round().clamp(0, 255).to(torch.uint8).numpy(), 1 - person

@@ -179,5 +179,5 @@ def model_sigmas(hosted: HostedModel, steps: int, *, denoise: float = 1.0) -> Te
     from ...model_core.sampling.schedule import make_scheduler, start
 
     scheduler = make_scheduler(hosted.model.config.schedule, "euler")
-    start(scheduler, max(steps, round(steps / denoise)))
+    start(scheduler, steps, denoise)
     return scheduler.sigmas[-(steps + 1) :].float().cpu()

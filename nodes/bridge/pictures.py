@@ -13,7 +13,7 @@ from ...model_core.errors import InputError
 from ..sockets import HostedModel
 from .memory import to_compute
 
-_DECODED_AT_ONCE = 8
+_FRAMES_AT_ONCE = 8
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +117,22 @@ def from_masks(mask: Tensor, *, frames: int, size: tuple[int, int], name: str) -
     return mask.clamp(0.0, 1.0)
 
 
+@torch.no_grad()
+def encode_images(hosted: HostedModel, images: Tensor) -> Tensor:
+    """Frames (F, 3, H, W) in [-1, 1], of any size, to latents (F, C, h, w) on the device, a few frames at a time.
+
+    The model has to be on the device. Cancel stops between two batches.
+    """
+    from ...model_core.images import resize
+
+    parts = []
+    for start in range(0, len(images), _FRAMES_AT_ONCE):
+        management.throw_exception_if_processing_interrupted()
+        part = resize(images[start : start + _FRAMES_AT_ONCE], hosted.model.config.size)
+        parts.append(hosted.model.autoencoder.encode(to_compute(part, hosted)))
+    return torch.cat(parts)
+
+
 def decode_images(hosted: HostedModel, latents: Tensor) -> Tensor:
     """Latents (F, C, h, w) to IMAGE, a few frames at a time, so that a long clip needs no more memory than a short one.
 
@@ -125,8 +141,8 @@ def decode_images(hosted: HostedModel, latents: Tensor) -> Tensor:
     from ...model_core.pipeline import decode
 
     parts = []
-    for start in range(0, len(latents), _DECODED_AT_ONCE):
+    for start in range(0, len(latents), _FRAMES_AT_ONCE):
         management.throw_exception_if_processing_interrupted()
-        part = latents[start : start + _DECODED_AT_ONCE]
+        part = latents[start : start + _FRAMES_AT_ONCE]
         parts.append(to_image(decode(hosted.model, to_compute(part[None], hosted))))
     return torch.cat(parts)

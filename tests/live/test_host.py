@@ -269,7 +269,7 @@ def test_latents_of_another_length_are_refused_by_name(server):
     ("change", "message"),
     [
         ({"steps": 51, "scheduler": "lcm"}, "steps 51: the scheduler lcm makes at most 50"),
-        ({"steps": 0}, "steps 0: must be from 1 to 1000"),
+        ({"steps": -2}, "steps -2: must be from -1 (the model's own) to 1000"),
         ({"scheduler": "magic"}, "scheduler 'magic' is not known"),
     ],
 )

@@ -112,7 +112,8 @@ class CFGGuider:
     def sample(self, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, **_: Any) -> Tensor:
         self.inner_model, self.conds, self.loaded_models = self.model_patcher.model, {}, []
         options = {"transformer_options": {"sample_sigmas": sigmas}}
-        start = self.inner_model.model_sampling.noise_scaling(sigmas[0], noise, latent_image, True)
+        sampling = self.inner_model.model_sampling
+        start = sampling.noise_scaling(sigmas[0], noise, latent_image, bool(sigmas[0] >= sampling.sigmas[-1]))
         return sampler(lambda x, sigma, **more: self.predict_noise(x, sigma, {**options, **more}), start, sigmas)
 
 

@@ -104,6 +104,33 @@ def test_connected_settings_replace_the_model_s_own(comfy, animate, hosted_model
     assert not torch.equal(plain, run(animate, hosted_model, reference, motion, guidance=fusion))
 
 
+def test_the_widgets_of_a_new_node_are_the_model_s_own(animate, hosted_model):
+    widgets = {socket.id: socket.options.get("default") for socket in animate.AnimatePortrait.define_schema().inputs}
+    chosen = {name: widgets[name] for name in ("steps", "scheduler", "denoise")}
+    assert chosen == {"steps": -1, "scheduler": "auto", "denoise": 1.0}
+    own = replace(hosted_model.model.config.sampling, scheduler="lcm", steps=3)
+    model = replace(
+        hosted_model, model=replace(hosted_model.model, config=replace(hosted_model.model.config, sampling=own))
+    )
+    assert animate.sampling_settings(model, None, None, None, **chosen) == own
+    none = animate.sampling_settings(model, None, None, None, steps=0, scheduler="ddim", denoise=0.25)
+    assert none == replace(own, steps=0, scheduler="ddim", denoise=0.25)
+
+
+def test_denoise_reaches_the_loop(comfy, animate, hosted_model, reference, motion, monkeypatch):
+    with pytest.raises(animate.bridge.InputError, match="denoise 0.5: .*carried portrait"):
+        run(animate, hosted_model, reference, motion, denoise=0.5)
+    assert torch.equal(
+        run(animate, hosted_model, reference, motion), run(animate, hosted_model, reference, motion, denoise=1.0)
+    )
+    pipeline, seen = comfy.module("model_core.pipeline"), []
+    monkeypatch.setattr(
+        pipeline, "sample", lambda backbone, conditioning, noise, **given: seen.append(given["denoise"]) or noise
+    )
+    run(animate, hosted_model, reference, motion, denoise=0.5)
+    assert seen == [0.5, 0.5]
+
+
 def test_earlier_frames_are_continued(comfy, animate, hosted_model, reference, motion):
     guidance = comfy.module("nodes.guidance")
     history = guidance.HistoryFrames.execute(
@@ -147,7 +174,7 @@ def test_cancel_stops_between_the_branches_of_a_window(
 def test_images_are_the_latents_decoded_a_few_at_a_time(
     host, comfy, animate, hosted_model, reference, motion, monkeypatch
 ):
-    monkeypatch.setattr(comfy.module("nodes.bridge.pictures"), "_DECODED_AT_ONCE", 3)
+    monkeypatch.setattr(comfy.module("nodes.bridge.pictures"), "_FRAMES_AT_ONCE", 3)
     sizes = []
     plain = hosted_model.model.autoencoder.decode
 
@@ -175,13 +202,15 @@ def test_the_log_tells_calls_and_memory_before_sampling(host, animate, hosted_mo
     ("steps", "scheduler", "message"),
     [
         (51, "lcm", "steps 51: the scheduler lcm makes at most 50"),
-        (0, "ddim", "steps 0: must be from 1 to 1000"),
+        (-2, "ddim", "steps -2: must be from -1 (the model's own) to 1000"),
+        (1001, "auto", "steps 1001: must be from -1"),
         (4, "magic", "scheduler 'magic' is not known"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused_before_anything_runs(animate, steps, scheduler, message):
     assert message in animate.AnimatePortrait.validate_inputs(steps=steps, scheduler=scheduler)
-    assert animate.AnimatePortrait.validate_inputs(steps=50, scheduler="lcm") is True
+    for steps, scheduler in ((50, "lcm"), (0, "lcm"), (0, "auto"), (-1, "auto"), (-1, "ddim")):
+        assert animate.AnimatePortrait.validate_inputs(steps=steps, scheduler=scheduler) is True
     assert animate.AnimatePortrait.validate_inputs(steps=None, scheduler=None) is True
 
 

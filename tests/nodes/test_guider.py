@@ -62,8 +62,17 @@ def euler(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def run(nodes: Any, hosted_model: Any, guider: Any, latents: Any, *, steps: int = 2, sampler: Any = euler) -> Any:
-    sigmas = nodes.PortraitSigmas.execute(model=hosted_model, steps=steps, denoise=1.0).args[0]
+def run(
+    nodes: Any,
+    hosted_model: Any,
+    guider: Any,
+    latents: Any,
+    *,
+    steps: int = 2,
+    sampler: Any = euler,
+    denoise: float = 1.0,
+) -> Any:
+    sigmas = nodes.PortraitSigmas.execute(model=hosted_model, steps=steps, denoise=denoise).args[0]
     noise = torch.randn(latents["samples"].shape, generator=torch.Generator().manual_seed(2))
     return guider.sample(noise, latents["samples"], sampler, sigmas)
 
@@ -72,6 +81,55 @@ def test_latents_are_empty_and_of_the_clip_s_shape(setup):
     _, latents = setup()
     assert latents["samples"].shape == (7, 48, 8, 8)
     assert not latents["samples"].any()
+
+
+@pytest.fixture
+def start_images():
+    return torch.rand(7, 32, 32, 3, generator=torch.Generator().manual_seed(4))
+
+
+def test_latents_are_those_of_the_start_images(comfy, host, nodes, setup, hosted_model, start_images, monkeypatch):
+    monkeypatch.setattr(comfy.module("nodes.bridge.pictures"), "_FRAMES_AT_ONCE", 3)
+    _, latents = setup(start_images=start_images)
+    whole = hosted_model.model.autoencoder.encode(start_images.permute(0, 3, 1, 2) * 2 - 1)
+    assert torch.equal(latents["samples"], whole) and latents["samples"].dtype == torch.float32
+    (images,) = comfy.module("nodes.animate").DecodePortrait.execute(model=hosted_model, latents=latents).args
+    torch.testing.assert_close(images, start_images)
+    _, larger = setup(start_images=start_images.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    assert larger["samples"].shape == whole.shape
+    assert host.loaded  # encoding needs the networks on the device
+
+
+def test_start_images_of_another_length_are_refused(nodes, setup, start_images):
+    with pytest.raises(nodes.bridge.InputError, match="start_images: 3 frames, the motion has 7"):
+        setup(start_images=start_images[:3])
+    with pytest.raises(nodes.bridge.InputError, match="start_images: NaN|start_images: .*infinite"):
+        setup(start_images=torch.full_like(start_images, float("nan")))
+
+
+def test_comfyui_s_own_denoise_starts_from_them_as_our_loop_does(
+    comfy, nodes, setup, hosted_model, reference, motion, start_images
+):
+    """The same noise, latents and part of the schedule give the same frames on both ways."""
+    guider, latents = setup(start_images=start_images)
+    native = run(nodes, hosted_model, guider, latents, steps=3, denoise=0.5)
+    sampling, base = comfy.module("model_core.sampling"), comfy.module("model_core.backbones.base")
+    model = hosted_model.model
+    noise = torch.randn(latents["samples"].shape, generator=torch.Generator().manual_seed(2))[None]
+    ours = sampling.sample(
+        model.backbone,
+        model.backbone.prepare(base.AnimationInputs(reference.reference.encoded, motion, None)),
+        noise,
+        scheduler=sampling.make_scheduler(model.config.schedule, "euler"),
+        steps=3,
+        windows=sampling.make_windows(model.config.sampling),
+        guidance=sampling.SignalFusion(),
+        initial=latents["samples"][None],
+        denoise=0.5,
+    )[0]
+    torch.testing.assert_close(native, ours, atol=1e-4, rtol=1e-4)
+    guider, empty = setup()
+    assert not torch.allclose(native, run(nodes, hosted_model, guider, empty, steps=3, denoise=0.5), atol=1e-2)
 
 
 def test_windows_of_the_model_bound_what_a_call_sees(nodes, setup, hosted_model, calls):

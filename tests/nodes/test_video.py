@@ -74,6 +74,7 @@ def test_queued_again_it_is_the_same_file_and_another_seed_is_another(node):
     before = made.stat().st_mtime_ns
     assert node() == made and made.stat().st_mtime_ns == before
     assert node(seed=1) != made
+    assert node(steps=-1, scheduler="auto") == node(steps=2, scheduler="ddim"), "the model's own"
 
 
 def test_cancel_keeps_what_is_finished_and_queueing_again_goes_on(node, host, interrupted, monkeypatch):
@@ -137,3 +138,5 @@ def test_what_it_cannot_use_is_named(node, host):
         node(image=torch.full((1, 96, 96, 3), float("nan")))
     assert node.kind.validate_inputs(steps=60, scheduler="lcm") != True  # noqa: E712 - a message is truthy too
     assert node.kind.validate_inputs(steps=8, scheduler="ddim") is True
+    with pytest.raises(error, match="denoise 0.5: .*carried portrait"):
+        node(denoise=0.5)

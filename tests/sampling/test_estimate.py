@@ -45,7 +45,8 @@ def run_for_real(make_backbone, make_conditioning):
         reference = PortraitReference(None, torch.zeros(1, 2, 3, 4), None)
         motion = MotionSignal("parsing_map", torch.zeros(frames, 3, 12, 16))
         earlier = HistoryFrames(torch.zeros(history, 2, 3, 4), torch.zeros(history, 3, 12, 16)) if history else None
-        sample_clip(model, reference, motion, sampling, history=earlier)
+        carried = torch.zeros(frames, 2, 3, 4)
+        sample_clip(model, reference, motion, sampling, history=earlier, initial=lambda numbers: carried[list(numbers)])
         return counted
 
     return run
@@ -80,6 +81,20 @@ def test_network_calls_are_those_of_the_real_loop(run_for_real, fusion, window):
 def test_every_scheduler_makes_as_many_calls_as_steps(run_for_real, scheduler, steps):
     sampling = SamplingConfig(steps=steps, scheduler=scheduler, window=8, overlap=2)
     assert plan_run(6, sampling).network_calls == len(run_for_real(6, sampling, 0)) == steps
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m", "lcm", "unipc"])
+@pytest.mark.parametrize("denoise", [0.3, 0.9])
+def test_a_part_of_the_schedule_makes_as_many_calls(run_for_real, scheduler, denoise):
+    sampling = SamplingConfig(steps=7, scheduler=scheduler, window=8, overlap=2, chunk=8, identity=2.0, denoise=denoise)
+    assert plan_run(20, sampling).network_calls == len(run_for_real(20, sampling, 0))
+    assert plan_run(20, sampling) == plan_run(20, replace(sampling, denoise=1.0))
+
+
+def test_without_steps_the_network_never_runs():
+    plan = plan_run(20, SamplingConfig(steps=0, window=8, overlap=2, chunk=10), history=2)
+    assert (plan.chunks, plan.chunk_frames) == (2, 10)
+    assert (plan.windows, plan.network_calls, plan.frames_at_once) == (0, 0, 0)
 
 
 def test_a_plan_speaks_of_windows_and_chunks():

@@ -1,0 +1,180 @@
+"""``measure``: how much of the drivers' expressions arrives in finished videos, and whether they keep the identity."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..evaluation.expression import (
+    EXPRESSION,
+    POSE,
+    ExpressionSummary,
+    PairScore,
+    score_pair,
+    summarise_expression,
+    summarise_signals,
+)
+from ..evaluation.expression_reader import ExpressionReader
+from ..evaluation.extractors import IdentityExtractor
+from ..evaluation.identity import SAMPLED_EVERY, dlib_identity, mean_identity
+from ..evaluation.report import markdown_table, write_json
+from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..files import atomic_path
+from ..images import read_pixels
+from ..video.read import read_shots
+
+_SHOWN = (*EXPRESSION, *POSE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Triple:
+    """Files of one pair: portrait, driving video and the video made of them."""
+
+    reference: str
+    driving: str
+    generated: str
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a table for each pair, and the summary; write both and all figures where a folder is given."""
+    if args.every < 1 or (args.frames is not None and args.frames < 1):
+        raise InputError(f"--every {args.every} --frames {args.frames}: both must be 1 or more")
+    triples = _triples(args)
+    measure = _measurer(args)
+    with tqdm(triples, desc="measure", unit="pair", file=sys.stderr) as bar:
+        pairs = [measure(triple) for triple in bar]
+    summary = summarise_expression("all pairs", pairs)
+    text = _report(pairs, summary)
+    print(text, end="")
+    if args.output:
+        _write(Path(args.output), text, pairs, summary, args)
+
+
+def summary_table(summaries: list[ExpressionSummary]) -> str:
+    """One line a method, in Markdown."""
+    return markdown_table(summaries, digits={"correlation": 2, "gain": 2, "yaw": 2, "pitch": 2, "roll": 2, "found": 2})
+
+
+def _triples(args: argparse.Namespace) -> list[Triple]:
+    """The triple of the command line and those of the list."""
+    given = [args.reference, args.driving, args.generated]
+    if any(given) and not all(given):
+        raise InputError("measure: --reference, --driving and --generated belong together; give all three")
+    triples = [Triple(*given)] if all(given) else []
+    if args.pairs:
+        triples += _listed(Path(args.pairs))
+    if not triples:
+        raise InputError("measure: nothing to measure; give --reference, --driving and --generated, or --pairs")
+    return triples
+
+
+def _listed(path: Path) -> list[Triple]:
+    """The lines of a list; blank ones are skipped."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--pairs {path}: cannot be read ({error}); check the path") from error
+    triples = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                triples.append(Triple(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise InputError(
+                    f"--pairs {path}: line {number}: {error}; write an object with the keys reference, driving and "
+                    "generated, nothing else"
+                ) from error
+    return triples
+
+
+def _measurer(args: argparse.Namespace) -> Callable[[Triple], PairScore]:
+    """Measures a pair; what several pairs share is read once."""
+    reader = ExpressionReader()
+    extractor = dlib_identity(MediaPipeAnalyzer()) if args.identity else None
+    frames = functools.partial(_frames, every=args.every, limit=args.frames)
+
+    @functools.cache
+    def driving(path: str) -> np.ndarray:
+        return reader.read(frames(path))
+
+    @functools.cache
+    def reference(path: str) -> np.ndarray:
+        return reader(read_pixels(path))
+
+    def measure(triple: Triple) -> PairScore:
+        return score_pair(
+            Path(triple.generated).name,
+            driving(triple.driving),
+            reader.read(frames(triple.generated)),
+            reference=reference(triple.reference),
+            identity=_identity(extractor, triple, frames),
+        )
+
+    return measure
+
+
+def _identity(
+    extractor: IdentityExtractor | None, triple: Triple, frames: Callable[[str], Iterator[np.ndarray]]
+) -> float:
+    if extractor is None:
+        return math.nan
+    return mean_identity(extractor, frames(triple.generated), read_pixels(triple.reference), name=triple.reference)
+
+
+def _frames(path: str, *, every: int, limit: int | None) -> Iterator[np.ndarray]:
+    for shot in itertools.islice(read_shots(path, limit=limit), 0, None, every):
+        yield shot.pixels()
+
+
+def _report(pairs: list[PairScore], summary: ExpressionSummary) -> str:
+    headings = {
+        "signal": "signal",
+        "correlation": "correlation",
+        "gain": "gain",
+        "driving_sd": "driving sd",
+        "generated_sd": "generated sd",
+        "driving_mean": "driving mean",
+        "generated_mean": "generated mean",
+        "reference": "portrait",
+        "quiet": "quiet",
+    }
+    parts = []
+    for pair in pairs:
+        shown = [score for score in pair.signals if score.signal in _SHOWN]
+        found = f"a face in {pair.found_driving:.0%} of driving and {pair.found_generated:.0%} of generated frames"
+        identity = f", identity {pair.identity:.3f}" if math.isfinite(pair.identity) else ""
+        parts.append(
+            f"{pair.name}: {pair.frames} frames, {found}{identity}\n\n{markdown_table(shown, headings=headings)}"
+        )
+    if len(pairs) > 1:
+        rows = [row for row in summarise_signals(pairs) if row.signal in _SHOWN]
+        parts.append(f"mean correlation and median gain over the pairs whose driver moves\n\n{markdown_table(rows)}")
+    return "\n".join([*parts, summary_table([summary])])
+
+
+def _write(
+    folder: Path, text: str, pairs: list[PairScore], summary: ExpressionSummary, args: argparse.Namespace
+) -> None:
+    with atomic_path(folder / "table.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+    write_json(
+        folder / "metrics.json",
+        pairs,
+        summary=dataclasses.asdict(summary),
+        signals=[dataclasses.asdict(row) for row in summarise_signals(pairs)],
+        every=args.every,
+        frames=args.frames,
+        identity_every=SAMPLED_EVERY if args.identity else None,
+    )
+    print(f"wrote {folder}: table.md, metrics.json")

@@ -1,0 +1,161 @@
+"""Results at the portrait's own size: the carried portrait, sharp, with the network's change on top.
+
+A network draws a small frame around the face. What it changed of the small carried portrait is enlarged and added to
+the large carried one; only where the portrait shows nothing does the network's own, softer picture stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Union
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+from .portrait import PortraitLayers
+
+OutputSize = Union[Literal["model", "portrait"], int]
+"""Of a result: the model's frame, the whole portrait's own size, or the portrait with a long side of that length."""
+
+LONGEST = 2048
+"""The long side beyond which a result of the portrait's own size is scaled down."""
+
+_SHORTEST = 64
+_EDGE = 0.06  # shares of the window over which the network's change fades out towards its border
+
+
+def output_size(portrait: tuple[int, int], wanted: OutputSize) -> tuple[int, int]:
+    """(H, W) of a result.
+
+    Args:
+        portrait: (H, W) of the image.
+        wanted: "portrait" keeps its size up to ``LONGEST``; a number is the long side.
+    Raises:
+        InputError: a number that no video can have.
+    """
+    longest = max(portrait)
+    if wanted == "portrait" and longest <= LONGEST:
+        return portrait  # pixel for pixel
+    if wanted == "portrait":
+        side = LONGEST
+    elif isinstance(wanted, int) and _SHORTEST <= wanted <= 2 * LONGEST:
+        side = wanted
+    else:
+        raise InputError(f"size: is {wanted!r}; choose model, portrait, or a long side of {_SHORTEST} to {2 * LONGEST}")
+    height, width = (max(2 * round(length * side / longest / 2), 2) for length in portrait)
+    return height, width
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """A portrait at the size of the result, and where the model's frame lies in it.
+
+    Attributes:
+        layers: the portrait, scaled.
+        framed: what the model saw of it, which its change is relative to.
+        scale, offset: (2,) from pixels of the model's frame to those of the result: ``p * scale + offset``.
+    """
+
+    layers: PortraitLayers
+    framed: PortraitLayers
+    scale: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        image: np.ndarray,
+        landmarks: np.ndarray,
+        person: np.ndarray,
+        *,
+        window: tuple[int, int, int, int],
+        framed: PortraitLayers,
+        size: tuple[int, int],
+    ) -> FullSize:
+        """Scale a portrait.
+
+        Args:
+            image: (H, W, 3) uint8, with its face's landmarks (478, 3) and person (H, W) in [0, 1].
+            window: (left, top, width, height) in pixels of the image: what ``framed`` shows.
+            size: (H, W) of the result.
+        """
+        ratio = np.array([size[1] / image.shape[1], size[0] / image.shape[0]])
+        scaled = landmarks.astype(np.float64) * np.array([*ratio, ratio[0]])
+        if size != image.shape[:2]:
+            how = cv2.INTER_AREA if ratio[0] < 1 else cv2.INTER_CUBIC
+            image = cv2.resize(image, size[::-1], interpolation=how)
+            person = cv2.resize(person, size[::-1], interpolation=cv2.INTER_LINEAR)
+        left, top, width, height = window
+        small = framed.image.shape
+        scale = ratio * np.array([width / small[1], height / small[0]])
+        return cls(PortraitLayers.of(image, scaled, person), framed, scale, ratio * np.array([left, top]))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the result."""
+        return self.layers.image.shape[0], self.layers.image.shape[1]
+
+    def landmarks(self, framed: np.ndarray) -> np.ndarray:
+        """Landmarks (..., 3) of the model's frame in pixels of the result."""
+        return framed * np.array([*self.scale, self.scale[0]]) + np.array([*self.offset, 0.0])
+
+    def frames(self, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
+        """Frames of the result, (H, W, 3) uint8, one at a time.
+
+        Args:
+            landmarks: (n, 478, 3), where the face goes, in pixels of the model's frame.
+            generated: (n, h, w, 3) uint8, the network's frames; None is the carried portrait alone.
+        """
+        targets = self.landmarks(landmarks.astype(np.float64))
+        for number, target in enumerate(targets):
+            carried = self.layers.carry(target[None])
+            frame = carried.frames[0]
+            if generated is not None:
+                small = self.framed.carry(landmarks[number][None]).frames[0]
+                self._add_change(frame, carried.validity[0], generated[number], small)
+            yield frame
+
+    def _add_change(self, frame: np.ndarray, validity: np.ndarray, generated: np.ndarray, small: np.ndarray) -> None:
+        """Add what the network changed of the small carried frame, in place."""
+        part, matrix = self._window()
+        if part is None:
+            return
+        rows, columns = part
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        change = self._enlarge(generated.astype(np.float32) - small, matrix, size, cv2.INTER_CUBIC)
+        soft = self._enlarge(small.astype(np.float32), matrix, size, cv2.INTER_CUBIC)
+        edge = self._enlarge(self._edge(small.shape), matrix, size, cv2.INTER_LINEAR)[..., None]
+        unseen = (1 - validity[rows, columns, None]) * edge
+        base = frame[rows, columns].astype(np.float32)
+        frame[rows, columns] = np.rint(base + (soft - base) * unseen + change * edge).clip(0, 255)
+
+    @staticmethod
+    def _enlarge(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+        flags = how | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    def _window(self) -> tuple[tuple[slice, slice] | None, np.ndarray]:
+        """The part of the result that the model's frame covers, and the map from its pixels to the model's."""
+        height, width = self.framed.image.shape[:2]
+        low = np.maximum(np.floor(self.offset), 0).astype(int)
+        high = np.minimum(np.ceil(self.offset + self.scale * (width, height)), self.size[::-1]).astype(int)
+        matrix = np.zeros((2, 3))
+        matrix[[0, 1], [0, 1]] = 1 / self.scale
+        matrix[:, 2] = (low + 0.5 - self.offset) / self.scale - 0.5
+        if (high - low).min() < 1:
+            return None, matrix
+        return (slice(low[1], high[1]), slice(low[0], high[0])), matrix
+
+    def _edge(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(h, w) float32: 1, falling to 0 towards those borders of the model's frame that lie inside the result."""
+        ramps = []
+        for axis in (1, 0):
+            length, scale, offset = shape[1 - axis], self.scale[axis], self.offset[axis]
+            place = np.arange(length) + 0.5
+            low = place if offset > 0.5 else np.full(length, np.inf)
+            high = length - place if offset + scale * length < self.size[1 - axis] - 0.5 else np.full(length, np.inf)
+            share = np.clip((np.minimum(low, high) - 0.5) / (_EDGE * length), 0, 1)
+            ramps.append(share * share * (3 - 2 * share))
+        return (ramps[0][:, None] * ramps[1][None]).astype(np.float32)
