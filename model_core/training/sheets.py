@@ -45,6 +45,7 @@ def sample_item(model: PortraitModel, item: dict[str, Tensor], *, seed: int) -> 
         steps=sampling.steps,
         windows=CyclicOverlap(len(motion), 0),
         guidance=SignalFusion(),
+        generator=torch.Generator().manual_seed(seed),
     )
     return model.autoencoder.decode(latents[0])
 

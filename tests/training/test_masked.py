@@ -60,6 +60,7 @@ def test_another_identitys_features_lie_on_the_targets(folder: Path) -> None:
     config = DataConfig(folder=str(folder), frames=2, cross_identity=1, driver_colours=0, mask_faults=0)
     clip = list_clips(folder)[0].load()
     clip["driving_images"] = np.full_like(clip["driving_images"], 60)
+    clip["driving_landmarks"][..., :2] += (6, -5)  # a driver who sits elsewhere in the frame
     for image, face in zip(clip["driving_images"][0], clip["driving_landmarks"][0], strict=True):
         cv2.fillPoly(image, [face[list(RINGS[Component.LEFT_EYE]), :2].astype(np.int32)], (255, 255, 255))
     shown = masked_sample(clip, [0, 1, 2], clip["landmarks"][:3], config, np.random.default_rng(0))

@@ -12,11 +12,11 @@ from ...errors import InputError
 from ...types import Baseline, Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import PortraitBackbone
 from ..baseline import certain, needed_baseline
+from ..redraw import Redraw
 from .conditioning import DiTConditioning, DiTReference
 from .config import DiTConfig
 from .denoiser import Denoiser, HistoryState
 from .positions import DRIVING, NOISY, REFERENCE
-from .redraw import Redraw
 
 _TIMESTEPS = 1000.0  # of SD3's schedule: a timestep is sigma times that
 _LEAST_SIGMA = 0.02

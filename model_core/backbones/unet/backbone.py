@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...types import Baseline, Branch, LatentSpec, PredictionType, ReferenceInputs
 from ..base import PortraitBackbone
 from ..baseline import certain, needed_baseline, unknown, validity_channels
+from ..redraw import Redraw
 from .attention import ATTENTIONS, Attend, sdpa
 from .conditioning import Reference, UNetConditioning
 from .config import UNetConfig
@@ -50,6 +51,7 @@ class UNetBackbone(PortraitBackbone):
         self.pose_guider = _pose_guider(config)
         self.pose_guider_2 = _pose_guider(config) if config.pose_guiders == 2 else None
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
+        self.redraw = Redraw(fold=config.latent_stride) if config.redraw else None
         self.image_prompt = ImagePrompt(config)
         self.attend: Attend = sdpa
 
@@ -117,6 +119,8 @@ class UNetBackbone(PortraitBackbone):
     ) -> UNetConditioning:
         """See ``PortraitBackbone``: encode the motion signal."""
         carried = needed_baseline(baseline, uses=self.uses_baseline)
+        if carried is not None and self.redraw is not None:
+            carried = self.redraw(carried.to(motion), motion[:, :, :3])
         history_pose = None if history_motion is None else self._pose(history_motion)
         return UNetConditioning(reference, self._pose(motion), history_latents, history_pose, carried)
 

@@ -54,6 +54,7 @@ class UNetConfig:
         baseline: the denoiser's first convolution also sees the portrait carried to the frame by its mesh, and how
             much of each pixel that really shows. Predictions are relative to it (``sample`` only), and a fresh
             denoiser predicts exactly it. Ours, for narrow networks: they have little left to learn.
+        redraw: the baseline is corrected after the motion signal, once per clip, before all else (ours, too).
         prediction_type: what the denoiser predicts.
         prompt_kind: "embedding", the image encoder's one projected token (VividPortraits, AnimateAnyone), or
             "tokens", all its last hidden states through a projection of each network's own (FollowYourEmoji).
@@ -90,6 +91,7 @@ class UNetConfig:
     separate_foreground: bool = True
     reference_pose: bool = False
     baseline: bool = False
+    redraw: bool = False
     prediction_type: PredictionType = "v_prediction"
     prompt_kind: Literal["embedding", "tokens"] = "embedding"
     prompt_resize: Literal["stretch", "pil_stretch", "pil_crop"] = "stretch"
@@ -115,6 +117,11 @@ class UNetConfig:
             )
         if self.baseline and self.prediction_type != "sample":
             raise CheckpointError("UNet config: baseline needs prediction_type 'sample'")
+        if self.redraw and not (self.baseline and self.latent_channels == 3 * self.latent_stride**2):
+            raise CheckpointError(
+                "UNet config: redraw needs baseline and latents of folded pixels: latent_channels of "
+                "3 * latent_stride ** 2"
+            )
 
     @property
     def in_channels(self) -> int:

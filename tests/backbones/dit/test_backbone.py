@@ -11,7 +11,7 @@ import torch
 
 from model_core.backbones.base import AnimationInputs
 from model_core.backbones.dit import DiTBackbone, DiTConditioning
-from model_core.errors import InputError
+from model_core.errors import CheckpointError, InputError
 from model_core.types import Baseline, Branch, HistoryFrames, MotionSignal, ReferenceInputs
 
 Make = Callable[..., DiTBackbone]
@@ -197,3 +197,21 @@ def test_conditions_beside_reach_a_place_without_any_attention(make_dit: Make) -
         backbone.predict_branch(latents(), torch.tensor(500.0), seen, Branch.REFERENCE) for seen in (condition, other)
     ]
     torch.testing.assert_close(still[0], still[1])
+
+
+def test_predictions_are_relative_to_the_corrected_baseline(make_dit: Make) -> None:
+    model = make_dit(baseline=True, redraw=True)
+    image, motion = torch.rand(1, 3, 32, 32), torch.rand(1, 2, 3, 32, 32)
+    baseline = Baseline(model.encode(torch.rand(2, 3, 32, 32))[None], torch.rand(1, 2, 1, 32, 32))
+    reference = model.encode_reference(ReferenceInputs(image, model.encode(image)))
+    conditioning = model.condition(reference, motion, baseline=baseline)
+    assert model.redraw is not None and conditioning.baseline is not None
+    corrected = conditioning.baseline.latents
+    torch.testing.assert_close(corrected, model.redraw(baseline, motion).latents)
+    assert (corrected - baseline.latents).abs().max() > 1e-3
+
+
+def test_latents_that_are_no_folded_pixels_cannot_be_redrawn(make_dit: Make) -> None:
+    for settings in ({"redraw": True}, {"redraw": True, "baseline": True, "latent_stride": 4}):
+        with pytest.raises(CheckpointError, match="redraw needs baseline and latents of folded pixels"):
+            make_dit(**settings)

@@ -288,10 +288,12 @@ def test_windows_take_their_frames_and_keep_history_at_the_front_only() -> None:
     assert torch.equal(conditioning.take([5, 0]).pose, conditioning.pose[:, [5, 0]])
 
 
-def test_a_fresh_model_predicts_exactly_its_baseline() -> None:
-    backbone = make(BASELINE)
-    reference, motion, past, latents = inputs(BASELINE, 3, history=2)
-    baseline = carried(BASELINE, 3)
+@pytest.mark.parametrize("redraw", [False, True])
+def test_a_fresh_model_predicts_exactly_its_baseline(redraw: bool) -> None:
+    config = dataclasses.replace(BASELINE, latent_channels=48, redraw=redraw)
+    backbone = make(config)
+    reference, motion, past, latents = inputs(config, 3, history=2)
+    baseline = carried(config, 3)
     conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(reference), motion, past, baseline))
     out = backbone.predict(latents, torch.tensor(999), conditioning, list(Branch))
     assert torch.equal(out[Branch.FULL], baseline.latents[None])
@@ -300,6 +302,20 @@ def test_a_fresh_model_predicts_exactly_its_baseline() -> None:
     assert out[Branch.UNCONDITIONAL].abs().max() == 0
     window = backbone.predict(latents[:, :2], torch.tensor(999), conditioning.take([2, 0]), [Branch.FULL])
     assert torch.equal(window[Branch.FULL], baseline.latents[None, [2, 0]])
+
+
+def test_predictions_are_relative_to_the_corrected_baseline() -> None:
+    config = dataclasses.replace(BASELINE, latent_channels=48, redraw=True)
+    backbone = make(config)
+    assert backbone.redraw is not None
+    torch.nn.init.normal_(backbone.redraw.out.weight)
+    reference, motion, _, latents = inputs(config, 3)
+    baseline = carried(config, 3)
+    conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(reference), motion, None, baseline))
+    out = backbone.predict(latents, torch.tensor(999), conditioning, [Branch.DRIVING])[Branch.DRIVING]
+    batched = Baseline(baseline.latents[None], baseline.validity[None])
+    torch.testing.assert_close(out, backbone.redraw(batched, motion.frames[None]).latents)
+    assert (out - baseline.latents).abs().max() > 1e-3
 
 
 def test_without_its_baseline_a_model_names_the_remedy() -> None:
@@ -346,11 +362,13 @@ def test_impossible_configs_are_named() -> None:
         dataclasses.replace(TINY, down_attention=(True,))
     with pytest.raises(CheckpointError, match="sample"):
         dataclasses.replace(TINY, baseline=True)
+    with pytest.raises(CheckpointError, match="redraw needs baseline and latents of folded pixels"):
+        dataclasses.replace(BASELINE, redraw=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_every_part_runs_in_half_precision(dtype: torch.dtype) -> None:
-    config = dataclasses.replace(BASELINE, latent_channels=48)
+    config = dataclasses.replace(BASELINE, latent_channels=48, redraw=True)
     backbone = make(config)
     randomise_zero_layers(backbone)
     reference, motion, past, latents = inputs(config, 3, history=1, size=(64, 64))

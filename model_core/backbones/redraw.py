@@ -1,8 +1,9 @@
-"""Redraws the carried portrait after the masked driving frame: what no moving of pixels can show.
+"""Redraws the carried portrait after the motion signal: what no moving of pixels can show.
 
 Lids that close, a mouth that opens and what a turn uncovers are not in the portrait. A small convolutional network
-sees the carried portrait, how much of each pixel it really shows, and the driver's eyes, nose and mouth, and corrects
-it, once per clip. The transformer, whose tokens are patches, starts from there. Ours, for narrow models.
+sees the carried portrait, how much of each pixel it really shows, and the motion signal, and corrects it, once per
+clip and without noise. The denoiser, whose tokens or positions are patches of pixels, starts from there. Ours, for
+narrow models of any family.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...types import Baseline
+from ..types import Baseline
 from .u_network import UNetwork
 
 _WIDTHS = (32, 48, 64)
@@ -40,12 +41,12 @@ class Redraw(UNetwork):
 
         Args:
             baseline: latents (B, F, C, h, w) and validity (B, F, 1, H, W).
-            motion: (B, F, 3, H, W) in [0, 1], masked frames.
+            motion: (B, F, 3, H, W) in [0, 1].
         """
         latents = baseline.latents.flatten(0, 1)
         pixels = F.pixel_shuffle(latents, self.fold)
-        shown, masked = (part.flatten(0, 1).to(pixels) for part in (baseline.validity, motion * 2 - 1))
-        seen = torch.cat([pixels, shown, masked], dim=1)
+        shown, signal = (part.flatten(0, 1).to(pixels) for part in (baseline.validity, motion * 2 - 1))
+        seen = torch.cat([pixels, shown, signal], dim=1)
         made = F.pixel_shuffle(self.run(F.pixel_unshuffle(seen, _FOLD)), _FOLD)
         corrected = latents + (_SCALE * F.pixel_unshuffle(made, self.fold)).to(latents.dtype)
         return replace(baseline, latents=corrected.view_as(baseline.latents))

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
 import torch
 
 from model_core.autoencoders import FoldAutoencoder
-from model_core.backbones.dit import DiTBackbone
-from model_core.backbones.dit.redraw import Redraw
-from model_core.errors import CheckpointError
-from model_core.types import Baseline, ReferenceInputs
+from model_core.backbones.redraw import Redraw
+from model_core.types import Baseline
 
 
 def test_a_fresh_one_changes_nothing() -> None:
@@ -46,21 +41,3 @@ def test_it_learns_to_copy_what_the_driver_shows_to_its_place() -> None:
         optimizer.step()
         errors.append(float(error))
     assert sum(errors[-20:]) < 0.5 * sum(errors[:20])
-
-
-def test_predictions_are_relative_to_the_corrected_baseline(make_dit: Callable[..., DiTBackbone]) -> None:
-    model = make_dit(baseline=True, redraw=True)
-    image, motion = torch.rand(1, 3, 32, 32), torch.rand(1, 2, 3, 32, 32)
-    baseline = Baseline(model.encode(torch.rand(2, 3, 32, 32))[None], torch.rand(1, 2, 1, 32, 32))
-    reference = model.encode_reference(ReferenceInputs(image, model.encode(image)))
-    conditioning = model.condition(reference, motion, baseline=baseline)
-    assert model.redraw is not None and conditioning.baseline is not None
-    corrected = conditioning.baseline.latents
-    torch.testing.assert_close(corrected, model.redraw(baseline, motion).latents)
-    assert (corrected - baseline.latents).abs().max() > 1e-3
-
-
-def test_latents_that_are_no_folded_pixels_cannot_be_redrawn(make_dit: Callable[..., DiTBackbone]) -> None:
-    for settings in ({"redraw": True}, {"redraw": True, "baseline": True, "latent_stride": 4}):
-        with pytest.raises(CheckpointError, match="redraw needs baseline and latents of folded pixels"):
-            make_dit(**settings)

@@ -1,0 +1,60 @@
+"""The loss of one step, on a model whose prediction is known: a fresh one predicts its baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_core.config import ModelConfig
+from model_core.models import build_model
+from model_core.sampling.schedule import training_scheduler
+from model_core.training.config import ConditionConfig
+from model_core.training.step import StepPlan, TrainingStep
+from model_core.types import Branch
+
+
+def batch_with_a_hole() -> dict[str, Tensor]:
+    """Two samples whose baseline is right but for a square, of which it says that it shows nothing."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(2, 1, 3, 32, 32, generator=generator) * 2 - 1
+    baseline, validity = frames.clone(), torch.ones(2, 1, 1, 32, 32)
+    baseline[..., 8:16, 8:16] += 0.5
+    validity[..., 8:16, 8:16] = 0
+    return {
+        "reference": frames[:, 0],
+        "reference_foreground": torch.ones(2, 1, 32, 32),
+        "reference_motion": torch.rand(2, 3, 32, 32, generator=generator),
+        "frames": frames,
+        "motion": torch.rand(2, 1, 3, 32, 32, generator=generator),
+        "weights": torch.zeros(2, 1, 2, 32, 32),
+        "baseline": baseline,
+        "validity": validity,
+    }
+
+
+@pytest.fixture
+def step(tiny_config: ModelConfig) -> TrainingStep:
+    torch.manual_seed(0)
+    model = build_model(dataclasses.replace(tiny_config, backbone={**tiny_config.backbone, "baseline": True}))
+    scheduler = training_scheduler(model.config.schedule)
+    condition = ConditionConfig()
+    return TrainingStep(model.backbone, model.autoencoder, scheduler, condition, stage=1, num_history=0)
+
+
+def loss(step: TrainingStep, branch: Branch = Branch.DRIVING, **condition: float) -> float:
+    step.condition = dataclasses.replace(ConditionConfig(), **condition)
+    return step(batch_with_a_hole(), StepPlan(branch, False, seed=1)).item()
+
+
+def test_a_fresh_model_errs_by_its_baseline_s_error(step: TrainingStep) -> None:
+    # pixels are scaled by 2 in latents; a sixteenth of them is half a unit off
+    assert loss(step) == pytest.approx((2 * 0.5) ** 2 / 16, rel=1e-4)
+    assert loss(step, Branch.REFERENCE) == pytest.approx(0, abs=1e-6)  # the still reference is the target here
+
+
+def test_the_loss_dwells_where_the_baseline_shows_nothing(step: TrainingStep) -> None:
+    plain, dwelling = loss(step), loss(step, validity_weight=3.0)
+    assert dwelling == pytest.approx(plain * 4 / (1 + 3 / 16), rel=1e-4)  # the mean of all weights stays 1
