@@ -6,7 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
 from . import bridge
-from .animate import AnimatePortrait, DecodePortrait
+from .animate import AnimatePortrait, CarryPortrait, DecodePortrait
 from .crop import CropFace, PasteFaceBack
 from .download import DownloadPortraitModel
 from .evaluate import CompareReenactment
@@ -16,6 +16,7 @@ from .guider import PortraitGuider, PortraitSigmas
 from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel, LoadPortraitModelFiles
 from .media import CreatePortraitVideo, SavePortraitImages
 from .motion import DrawnLandmarksMotion, MaskedFramesMotion, ParsingMapMotion
+from .placing import MotionStrength
 from .reference import EncodeReference
 from .video import AnimatePortraitVideo
 
@@ -32,11 +33,13 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ParsingMapMotion,
     MaskedFramesMotion,
     DrawnLandmarksMotion,
+    MotionStrength,
     EncodeReference,
     SignalFusion,
     CyclicOverlapWindows,
     HistoryFrames,
     AnimatePortrait,
+    CarryPortrait,
     AnimatePortraitVideo,
     PortraitGuider,
     PortraitSigmas,

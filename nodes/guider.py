@@ -31,7 +31,7 @@ class PortraitGuider(io.ComfyNode):
                 io.Image.Input(
                     "start_images",
                     optional=True,
-                    tooltip="Frames to start from, as the carried portrait's, one for each frame of motion, where the "
+                    tooltip="Frames to start from, as Carry Portrait's, one for each frame of motion, where the "
                     "denoise of the sigmas is below 1. Without them, latents are empty, for pure noise.",
                 ),
             ],
@@ -74,12 +74,13 @@ class PortraitGuider(io.ComfyNode):
                 end=settings.guidance_end,
             ),
             settings=settings,
-            history=lambda: encoded_history(model, history),
+            history=lambda: encoded_history(model, reference, history),
         )
-        return io.NodeOutput(guider, {"samples": bridge.to_rest(_first_latents(model, len(motion), start_images))})
+        latents = _first_latents(model, reference, len(motion), start_images)
+        return io.NodeOutput(guider, {"samples": bridge.to_rest(latents)})
 
 
-def _first_latents(model: HostedModel, frames: int, images: Tensor | None) -> Tensor:
+def _first_latents(model: HostedModel, reference: HostedReference, frames: int, images: Tensor | None) -> Tensor:
     """(frames, C, h, w) float32: the images' latents, or empty ones."""
     if images is None:
         spec, (height, width) = model.model.backbone.latent_spec, model.model.config.size
@@ -89,6 +90,7 @@ def _first_latents(model: HostedModel, frames: int, images: Tensor | None) -> Te
             f"start_images: {len(images)} frames, the motion has {frames}; connect one for each frame of motion"
         )
     pixels = bridge.from_image(images, name="start_images")
+    pixels = bridge.as_the_model_sees(reference.reference, pixels, size=model.model.config.size)
     bridge.on_device(model)
     return bridge.encode_images(model, pixels).float()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,29 +10,17 @@ from torch import Tensor
 
 from . import bridge
 from .aliases import search_aliases
+from .placing import ALIGNMENT_WORDS, ALIGNMENTS, CATEGORY, motion_settings, placing_inputs
 from .sockets import FaceTrackSocket, MotionSocket
 
 if TYPE_CHECKING:
     from ..model_core.types import MotionSignal
 
-CATEGORY = "VividPortraits/motion"
-
-
-_RELATIVE = "relative: the driving motion from the portrait's own place and size."
-_ABSOLUTE = "absolute: as it is in the driving frames."
 _STYLES = {"lines": "drawn_landmarks", "head and mouth": "split_landmarks"}
 
 
-def _placing(
-    picture: str, alignments: Sequence[str] = ("relative", "absolute"), tooltip: str = f"{_RELATIVE} {_ABSOLUTE}"
-) -> list[Any]:
-    """Inputs that say where in the model's frame the motion is shown.
-
-    Args:
-        picture: what the motion signal's pictures are called.
-        alignments: the choices of the alignment, the default first.
-        tooltip: what they mean.
-    """
+def _placing(picture: str) -> list[Any]:
+    """Inputs that say where in the model's frame the motion is shown; ``picture`` is what its pictures are called."""
     return [
         FaceTrackSocket.Input(
             "reference",
@@ -43,27 +30,24 @@ def _placing(
         ),
         io.Combo.Input(
             "alignment",
-            options=list(alignments),
-            default=alignments[0],
-            tooltip=tooltip,
+            options=list(ALIGNMENTS),
+            default=ALIGNMENTS[0],
+            tooltip=ALIGNMENT_WORDS,
         ),
-        io.Int.Input(
-            "width",
-            default=0,
-            min=0,
-            max=4096,
-            step=8,
-            tooltip=f"Width of the {picture}, which must be the model's. 0 takes it from the reference.",
-        ),
-        io.Int.Input(
-            "height",
-            default=0,
-            min=0,
-            max=4096,
-            step=8,
-            tooltip=f"Height of the {picture}, which must be the model's. 0 takes it from the reference.",
-        ),
+        *(_side(name, picture) for name in ("width", "height")),
+        *placing_inputs(),
     ]
+
+
+def _side(name: str, picture: str) -> io.Int.Input:
+    return io.Int.Input(
+        name,
+        default=0,
+        min=0,
+        max=4096,
+        step=8,
+        tooltip=f"{name.capitalize()} of the {picture}, which must be the model's. 0 takes it from the reference.",
+    )
 
 
 class ParsingMapMotion(io.ComfyNode):
@@ -86,8 +70,8 @@ class ParsingMapMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, driving: Any, alignment: str, width: int, height: int, reference: Any = None) -> io.NodeOutput:
-        signal = _made("parsing_map", driving, reference, alignment, width, height)
+    def execute(cls, driving: Any, **placing: Any) -> io.NodeOutput:
+        signal = _made("parsing_map", driving, placing)
         return io.NodeOutput(signal, bridge.unit_to_image(signal.frames))
 
 
@@ -115,11 +99,9 @@ class MaskedFramesMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, driving: Any, images: Tensor, alignment: str, width: int, height: int, reference: Any = None
-    ) -> io.NodeOutput:
+    def execute(cls, driving: Any, images: Tensor, **placing: Any) -> io.NodeOutput:
         frames = bridge.from_image(images, name="images")
-        signal = _made("masked_frames", driving, reference, alignment, width, height, frames=frames)
+        signal = _made("masked_frames", driving, placing, frames=frames)
         return io.NodeOutput(signal, bridge.unit_to_image(signal.frames))
 
 
@@ -142,12 +124,7 @@ class DrawnLandmarksMotion(io.ComfyNode):
                     tooltip="lines: coloured lines along brows, lids and lips, and the pupils (FollowYourEmoji). head "
                     "and mouth: dots in two pictures (AnimateAnyone's face reenactment).",
                 ),
-                *_placing(
-                    "pictures",
-                    ("retarget", "relative", "absolute"),
-                    "retarget: the driver's expression and head movement on the portrait's own face, as "
-                    f"FollowYourEmoji does it. {_RELATIVE} {_ABSOLUTE}",
-                ),
+                *_placing("pictures"),
             ],
             outputs=[
                 MotionSocket.Output(display_name="motion", tooltip="For Animate Portrait."),
@@ -156,10 +133,8 @@ class DrawnLandmarksMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, driving: Any, style: str, alignment: str, width: int, height: int, reference: Any = None
-    ) -> io.NodeOutput:
-        signal = _made(_STYLES[style], driving, reference, alignment, width, height)
+    def execute(cls, driving: Any, style: str, **placing: Any) -> io.NodeOutput:
+        signal = _made(_STYLES[style], driving, placing)
         shown = torch.cat(signal.frames.split(3, dim=1), dim=-1)
         return io.NodeOutput(signal, bridge.unit_to_image(shown))
 
@@ -167,16 +142,25 @@ class DrawnLandmarksMotion(io.ComfyNode):
 def _made(
     kind: str,
     driving: Any,
-    reference: Any,
-    alignment: str,
-    width: int,
-    height: int,
+    placing: dict[str, Any],
     *,
     frames: Tensor | None = None,
 ) -> MotionSignal:
-    """The motion signal of a kind; a side of 0 is the reference's, or without one the driving frames'."""
+    """The motion signal of a kind.
+
+    Args:
+        placing: by name what ``_placing`` asks for, where it was given; a side of 0 is the reference's, or without one
+            the driving frames'.
+    """
     from ..model_core.motion.signals import make_signal
 
+    given = {"reference": None, "strength": None, "turning": "relative", "rest_frame": 0, **placing}
+    reference = given["reference"]
+    if reference is None and given["strength"] is not None:
+        raise bridge.InputError(
+            "strength: counts on the portrait's face; connect Encode Reference's framed_track to reference"
+        )
+    settings = motion_settings(given["alignment"], given["strength"], given["turning"], given["rest_frame"])
     shown = (driving if reference is None else reference).size
-    size = (height or shown[0], width or shown[1])
-    return make_signal(kind, driving, reference=reference, placing=alignment, frames=frames, size=size)  # type: ignore[arg-type]
+    size = (given["height"] or shown[0], given["width"] or shown[1])
+    return make_signal(kind, driving, reference=reference, settings=settings, frames=frames, size=size)  # type: ignore[arg-type]

@@ -24,11 +24,13 @@ from .sockets import (
 if TYPE_CHECKING:
     from ..model_core.config import SamplingConfig
     from ..model_core.types import HistoryFrames
+    from ..model_core.warp.full_size import OutputSize
 
 
 # ComfyUI draws seeds of 64 bits; torch takes them signed, and a chunk adds its first frame's number
 SEEDS = 2**62
 _MAX_STEPS = 1000
+_SIZES = ("portrait", "model", "512", "768", "1024", "1536", "2048")
 _OWN = {"steps": -1, "scheduler": "auto"}
 """What stands for the model's own in each widget."""
 
@@ -66,6 +68,23 @@ def denoise_input() -> Any:
         tooltip="1 starts from pure noise. Lower values start from the carried portrait and keep more of it: all steps "
         "then walk that last part of the way.",
     )
+
+
+def size_input(*, words: str = "") -> Any:
+    """The widget of the result's size; behind all others. ``words`` end its tooltip."""
+    return io.Combo.Input(
+        "size",
+        options=list(_SIZES),
+        default=_SIZES[0],
+        optional=True,
+        tooltip="portrait: the whole portrait at its own size, at most 2048 pixels, sharp, with the network's change "
+        f"on top. model: the model's frame as it is. A number: the whole portrait with so long a side.{words}",
+    )
+
+
+def output_size(choice: str) -> OutputSize:
+    """What a choice of ``size_input`` means to the library."""
+    return int(choice) if choice.isdigit() else choice  # type: ignore[return-value]
 
 
 def check_sampler(steps: int | None, scheduler: str | None) -> bool | str:
@@ -106,7 +125,7 @@ def clip_inputs() -> list[Any]:
 
 def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> None:
     """Raise InputError, naming the input, where model, reference and motion do not belong together."""
-    from ..model_core.motion.signals import check_signal
+    from ..model_core.motion.signals import SIGNALS, check_signal
 
     config = model.model.config
     if reference.model.config != config:
@@ -115,6 +134,18 @@ def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> No
             "the same model to both nodes"
         )
     check_signal(motion, kind=config.motion_kind, size=config.size, model=config.name)
+    if not model.model.backbone.uses_baseline:
+        return
+    if reference.reference.layers is None:
+        raise bridge.InputError(
+            f"reference: model {config.name} starts from the portrait carried by its face, which is not known; connect "
+            "the track of Analyze Faces, of the same image, to Encode Reference"
+        )
+    if motion.landmarks is None:
+        raise bridge.InputError(
+            f"motion: carries no landmarks, which model {config.name} needs; make it with "
+            f"{SIGNALS[config.motion_kind].node}"
+        )
 
 
 def sampling_settings(
@@ -146,14 +177,18 @@ def sampling_settings(
     return settings
 
 
-def encoded_history(model: HostedModel, history: HistorySettings | None) -> HistoryFrames | None:
+def encoded_history(
+    model: HostedModel, reference: HostedReference, history: HistorySettings | None
+) -> HistoryFrames | None:
     """The earlier frames of History Frames as latents; the model has to be on the device."""
     from ..model_core.types import HistoryFrames
 
     if history is None or history.images is None or history.motion is None:
         return None
     return HistoryFrames(
-        latents=bridge.encode_images(model, history.images),
+        latents=bridge.encode_images(
+            model, bridge.as_the_model_sees(reference.reference, history.images, size=model.model.config.size)
+        ),
         motion=bridge.to_compute(history.motion.frames, model),
     )
 

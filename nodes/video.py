@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import InputImpl, io, ui
 from torch import Tensor
@@ -11,7 +11,16 @@ from torch import Tensor
 from . import bridge
 from .aliases import search_aliases
 from .animate import CATEGORY
-from .settings import SEEDS, check_sampler, denoise_input, sampler_inputs, sampling_settings
+from .placing import ALIGNMENT_WORDS, ALIGNMENTS, motion_settings, placing_inputs
+from .settings import (
+    SEEDS,
+    check_sampler,
+    denoise_input,
+    output_size,
+    sampler_inputs,
+    sampling_settings,
+    size_input,
+)
 from .sockets import (
     FaceAnalyzerSocket,
     GuidanceSocket,
@@ -21,6 +30,9 @@ from .sockets import (
     PortraitModelSocket,
     WindowsSocket,
 )
+
+if TYPE_CHECKING:
+    from ..model_core.motion.scenes import MotionSettings
 
 
 class AnimatePortraitVideo(io.ComfyNode):
@@ -45,8 +57,9 @@ class AnimatePortraitVideo(io.ComfyNode):
                     "paste",
                     options=["none", "reference", "driving"],
                     default="none",
-                    tooltip="none: frames of the model's size. reference: laid back into the whole portrait. driving: "
-                    "the face alone, laid over the driver's in the driving video.",
+                    tooltip="none: the portrait, of the size below. reference: the same, and the whole portrait also "
+                    "where the size is the model's. driving: the face alone, laid over the driver's in the driving "
+                    "video.",
                 ),
                 io.String.Input(
                     "filename_prefix",
@@ -55,6 +68,10 @@ class AnimatePortraitVideo(io.ComfyNode):
                 ),
                 *_optional_inputs(),
                 denoise_input(),
+                *placing_inputs(
+                    "auto", words=" auto: absolute where the face is pasted over the driver's, else relative."
+                ),
+                size_input(words=" Without effect where the face is pasted over the driver's."),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The finished file, in the output folder.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -91,6 +108,10 @@ class AnimatePortraitVideo(io.ComfyNode):
         sound: bool = True,
         mark_synthetic: bool = True,
         denoise: float = 1.0,
+        strength: Any = None,
+        turning: str = "auto",
+        rest_frame: int = 0,
+        size: str = "portrait",
     ) -> io.NodeOutput:
         from ..model_core.images import check_reference
         from ..model_core.jobs import FaceSettings, VideoJob
@@ -118,9 +139,10 @@ class AnimatePortraitVideo(io.ComfyNode):
                     scheduler=scheduler,
                     denoise=denoise,
                 ),
-                alignment=None if alignment == "auto" else alignment,  # type: ignore[arg-type]
+                motion=_motion(alignment, strength, turning, rest_frame, paste=paste),
                 framing=framing,  # type: ignore[arg-type]
                 faces=FaceSettings(face_index, max_gap, missing, smoothing),  # type: ignore[arg-type]
+                size=output_size(size),
                 paste=paste,  # type: ignore[arg-type]
                 match_colour=match_colour,
                 sound=sound,
@@ -129,6 +151,13 @@ class AnimatePortraitVideo(io.ComfyNode):
             path, subfolder = bridge.do_video_job(model, job, analyzer, prefix=filename_prefix, hidden=cls.hidden)
         shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
+
+
+def _motion(alignment: str, strength: Any, turning: str, rest_frame: int, *, paste: str) -> MotionSettings:
+    """What the placing's inputs mean; over the driver's face the head has to turn as the driver's does."""
+    placing = ALIGNMENTS[0] if alignment == "auto" else alignment
+    chosen = ("absolute" if paste == "driving" else "relative") if turning == "auto" else turning
+    return motion_settings(placing, strength, chosen, rest_frame)
 
 
 def _optional_inputs() -> list[Any]:
@@ -153,12 +182,10 @@ def _optional_inputs() -> list[Any]:
         ),
         io.Combo.Input(
             "alignment",
-            options=["auto", "relative", "absolute", "retarget"],
+            options=["auto", *ALIGNMENTS],
             default="auto",
             optional=True,
-            tooltip="relative: the driver at rest gets the portrait's place and size, anew after every cut. absolute: "
-            "the driving frame is laid over the portrait as it is. retarget, for drawn landmarks only: the driver's "
-            "expression on the portrait's own face. auto: what the model's motion signal was trained with.",
+            tooltip=f"auto: retarget. {ALIGNMENT_WORDS}",
         ),
         io.Int.Input(
             "face_index",

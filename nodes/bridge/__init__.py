@@ -1,6 +1,7 @@
 """The only room that knows ComfyUI's services: folders, memory, progress, pictures and its own sampling."""
 
 from ...model_core.errors import InputError
+from .finish import as_the_model_sees, carried_images, finished_images
 from .folders import (
     MODELS_FOLDER,
     PART_FOLDERS,
@@ -56,8 +57,10 @@ __all__ = [
     "Progress",
     "SamplingObserver",
     "as_image",
+    "as_the_model_sees",
     "asset",
     "cancellable",
+    "carried_images",
     "checked",
     "decode_images",
     "device_for_tools",
@@ -65,6 +68,7 @@ __all__ = [
     "download_folder",
     "driving_file",
     "encode_images",
+    "finished_images",
     "from_cut_out",
     "from_image",
     "from_mask",

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ...model_core.pipeline import PortraitReference
     from ...model_core.sampling.guidance import SignalFusion
     from ...model_core.sampling.windows import Windows
-    from ...model_core.types import HistoryFrames, MotionSignal
+    from ...model_core.types import Baseline, HistoryFrames, MotionSignal
 
+_CARRIED_AT_ONCE = 8
 _SAME = 1e-5  # noise levels this close, relatively, are the same step
 _LEFT_AFTER_AN_ERROR = ("conds", "inner_model", "loaded_models")
 
@@ -151,10 +152,29 @@ class PortraitGuider(CFGGuider):
         log_estimate(self._hosted, settings, frames=len(self._motion), history=count)
         motion = to_compute(self._motion, self._hosted)
         reference = to_compute(self._reference, self._hosted)
-        conditioning = self._hosted.model.backbone.prepare(AnimationInputs(reference.encoded, motion, history))
+        inputs = AnimationInputs(reference.encoded, motion, history, self._baseline())
+        conditioning = self._hosted.model.backbone.prepare(inputs)
         # ComfyUI shows its own rough previews where the user has chosen a method for them
         own = latent_preview.get_previewer(self.model_patcher.load_device, self.inner_model.latent_format) is None
         return _Run(conditioning, ProgressBar(steps), own)
+
+    def _baseline(self) -> Baseline | None:
+        """The carried portrait for models that start from it, encoded a few frames at a time."""
+        from ...model_core.pipeline import carried_baseline
+        from ...model_core.types import Baseline
+
+        model, count = self._hosted.model, len(self._motion)
+        if not model.backbone.uses_baseline:
+            return None
+        parts = []
+        for start in range(0, count, _CARRIED_AT_ONCE):
+            check_cancel()
+            some = range(start, min(start + _CARRIED_AT_ONCE, count))
+            part = carried_baseline(model, self._reference, self._motion.take(some))
+            if part is None:
+                return None
+            parts.append(part)
+        return Baseline(torch.cat([part.latents for part in parts]), torch.cat([part.validity for part in parts]))
 
     @staticmethod
     def _position(timestep: Tensor, sigmas: Tensor) -> int:

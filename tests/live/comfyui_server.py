@@ -1,7 +1,8 @@
 """A real ComfyUI server as a subprocess, in a base folder of its own: HTTP, websocket, queue.
 
-It is looked for in $COMFYUI_PATH, then in ~/comfy/ComfyUI; its Python in $COMFYUI_PYTHON, then in the checkout's
-.venv. Where there is none, the tests are skipped, and the summary says so.
+Checkouts are those in $COMFYUI_PATH or, separated as in $PATH, in $COMFYUI_PATHS, else every ~/comfy/ComfyUI*. The
+newest runs all tests, the others a few (test_versions.py). A checkout's Python is in its .venv, or $COMFYUI_PYTHON for
+all. Where there is none, the tests are skipped, and the summary says so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -39,14 +41,31 @@ _HONEST_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def installation() -> tuple[Path, Path]:
-    """ComfyUI's checkout and its Python; skips where nobody has installed it, fails where a variable lies."""
-    named = os.environ.get("COMFYUI_PATH")
-    checkout = Path(named) if named else Path.home() / "comfy" / "ComfyUI"
+def checkouts() -> list[Path]:
+    """Every ComfyUI that the tests know of, the newest first."""
+    named = os.environ.get("COMFYUI_PATH") or os.environ.get("COMFYUI_PATHS")
+    if named:
+        found = [Path(path) for path in named.split(os.pathsep)]
+    else:
+        found = [main.parent for main in (Path.home() / "comfy").glob("ComfyUI*/main.py")]
+    return sorted(found, key=version, reverse=True)
+
+
+def version(checkout: Path) -> tuple[int, ...]:
+    """(0, 3, 64); empty where it does not say."""
+    file = checkout / "comfyui_version.py"
+    numbers = re.search(r'__version__ = "([\d.]+)', file.read_text("utf-8")) if file.is_file() else None
+    return tuple(int(number) for number in numbers[1].split(".")) if numbers else ()
+
+
+def installation(checkout: Path | None = None) -> tuple[Path, Path]:
+    """The newest ComfyUI, or that one, and its Python; skips where there is none, fails where a variable lies."""
+    if checkout is None:
+        checkout = next(iter(checkouts()), None)
+    if checkout is None:
+        pytest.skip("LIVE TESTS DID NOT RUN: no ComfyUI in ~/comfy; set COMFYUI_PATH to a checkout")
     if not (checkout / "main.py").is_file():
-        if named:
-            pytest.fail(f"COMFYUI_PATH={named} holds no main.py")
-        pytest.skip(f"LIVE TESTS DID NOT RUN: no ComfyUI in {checkout}; set COMFYUI_PATH to a checkout")
+        pytest.fail(f"COMFYUI_PATH or COMFYUI_PATHS: {checkout} holds no main.py")
     named = os.environ.get("COMFYUI_PYTHON")
     python = Path(named) if named else checkout / ".venv" / "bin" / "python"
     if not python.is_file():
@@ -210,7 +229,12 @@ class Server:
 
 @contextmanager
 def running_server(
-    base: Path, *, pack: bool = True, traps: bool = False, flags: Sequence[str] = ()
+    base: Path,
+    *,
+    pack: bool = True,
+    traps: bool = False,
+    flags: Sequence[str] = (),
+    checkout: Path | None = None,
 ) -> Iterator[Server]:
     """A server that is up; ``base`` is an empty folder, or that of an earlier one.
 
@@ -218,8 +242,9 @@ def running_server(
         pack: whether this repository is among its nodes.
         traps: whether there are a node that spoils pictures and model files that are none.
         flags: more of ComfyUI's command line.
+        checkout: of ComfyUI; None takes the newest.
     """
-    checkout, python = installation()
+    checkout, python = installation(checkout)
     for folder in ("custom_nodes", "models/portraits", "input", "output", "temp", "user/default"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     # otherwise the page opens its template browser by itself, some seconds after its first start

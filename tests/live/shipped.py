@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 from comfyui_server import ROOT, Run, Server
+from PIL import Image
 
 OFFERED = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 NAMES = [name for name in OFFERED if name != "full_size"]  # whose weights no test machine has
@@ -69,6 +70,18 @@ def saved_video(server: Server, run: Run, workflow: Workflow) -> np.ndarray:
     data = server.get("/view", **{key: file[key] for key in ("filename", "subfolder", "type")})
     with av.open(io.BytesIO(data)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def portrait_size() -> tuple[int, int]:
+    """(height, width) of the bundled portrait, and so of the frames made of it."""
+    with Image.open(ROOT / "model_core" / "assets" / "demo_portrait.png") as picture:
+        return picture.height, picture.width
+
+
+def driving_size() -> tuple[int, int]:
+    """(height, width) of the bundled driving clip."""
+    with av.open(str(ROOT / "model_core" / "assets" / "demo_driving.mp4")) as container:
+        return container.streams.video[0].height, container.streams.video[0].width
 
 
 def model_size() -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from comfyui_server import Server
-from shipped import FRAMES, Workflow, model_size, saved_video
+from shipped import FRAMES, Workflow, portrait_size, saved_video
 
 pytestmark = pytest.mark.live
 
@@ -149,7 +149,8 @@ def test_what_looks_odd_works(server, make: Callable[[Workflow], int]):
     workflow = Workflow()
     frames = make(workflow)
     video = saved_video(server, server.run(workflow.prompt), workflow)
-    assert video.shape == (frames, *model_size(), 3)
+    # H.264 knows even sizes only
+    assert video.shape == (frames, *((302, 204) if make is odd_sizes else portrait_size()), 3)
 
 
 def test_a_run_after_all_these_errors_succeeds(server):

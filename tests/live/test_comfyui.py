@@ -8,7 +8,17 @@ import re
 import numpy as np
 import pytest
 from comfyui_server import PACK, ROOT
-from shipped import FRAMES, NAMES, OFFERED, STEPS, Workflow, model_size, saved_video
+from shipped import (
+    FRAMES,
+    NAMES,
+    OFFERED,
+    STEPS,
+    Workflow,
+    driving_size,
+    model_size,
+    portrait_size,
+    saved_video,
+)
 
 STABLE = json.loads((ROOT / "tests" / "nodes" / "stable_sockets.json").read_text("utf-8"))
 
@@ -54,10 +64,10 @@ def test_a_workflow_gives_frames(server, name):
     workflow = Workflow(name)
     run = server.run(workflow.prompt)
     video = saved_video(server, run, workflow).astype(np.float32)
-    height, width = model_size()
+    height, width = portrait_size()
     shapes = {
-        "extract_masks": (256, 256),
-        "paste_back": (256, 512),
+        "extract_masks": driving_size(),
+        "paste_back": (height, 2 * width),
         "signal_fusion": (height, 3 * width + 8),
         "two_models": (height, 2 * width + 4),
     }
@@ -92,7 +102,7 @@ def test_the_long_video_is_sampled_in_several_chunks(server):
 def test_fusion_settings_differ_side_by_side(server):
     workflow = Workflow("signal_fusion")
     video = saved_video(server, server.run(workflow.prompt), workflow).astype(np.float32)
-    width = model_size()[1]
+    width = portrait_size()[1]
     parts = [video[:, :, start : start + width] for start in range(0, 3 * (width + 4), width + 4)]
     assert all(np.abs(parts[0] - part).mean() > 0.5 for part in parts[1:])
 
@@ -102,5 +112,41 @@ def test_only_the_face_is_pasted_back(server):
     workflow.add("SaveImage", images=[workflow.id("ImageStitch"), 0], filename_prefix="frame")
     video = saved_video(server, server.run(workflow.prompt), workflow).astype(np.float32)
     moved = np.abs(video - video[:1]).max(axis=(0, 3))
-    sides = [moved[:, :256].mean(), moved[:, 256:].mean()]
+    width = portrait_size()[1]
+    sides = [moved[:, :width].mean(), moved[:, width:].mean()]
     assert max(sides) > 5 * min(sides), "both people move, or nobody does"
+
+
+@pytest.mark.parametrize("name", ["portrait_animation", "native_sampler"])
+def test_frames_also_come_at_the_model_s_size_and_at_a_chosen_one(server, name):
+    for size, shape in (("model", model_size()), ("512", (512, 512 * portrait_size()[1] // portrait_size()[0]))):
+        workflow = Workflow(name)
+        for node in ("AnimatePortrait", "DecodePortrait"):
+            workflow.set(node, size=size)
+        assert saved_video(server, server.run(workflow.prompt), workflow).shape == (FRAMES, *shape, 3)
+
+
+def test_the_portrait_is_carried_without_a_model_and_given_to_comfyui_s_sampler(server):
+    workflow = Workflow("native_sampler")
+    reference, motion = [workflow.id("EncodeReference"), 0], [workflow.id("ParsingMapMotion"), 0]
+    carry = workflow.add("VividPortraitsCarryPortrait", reference=reference, motion=motion, size="portrait")
+    shown = [workflow.add("PreviewImage", images=carry)]
+    shown.append(workflow.add("PreviewImage", images=workflow.add("MaskToImage", mask=[carry[0], 1])))
+    workflow.set("PortraitGuider", start_images=carry)
+    workflow.set("PortraitSigmas", denoise=0.5)
+    run = server.run(workflow.prompt)
+    video = saved_video(server, run, workflow)
+    assert video.shape == (FRAMES, *portrait_size(), 3)
+    assert [len(run.outputs[node]["images"]) for node, _ in shown] == [FRAMES, FRAMES]
+
+
+def test_the_head_stays_where_only_the_expression_arrives(server):
+    """The head of the bundled driver turns; above the brows nothing else moves."""
+    moved = {}
+    for name in ("portrait_animation", "expression_only"):
+        workflow = Workflow(name)
+        workflow.set("ExampleMedia", frames=20)
+        workflow.set("AnimatePortrait", steps=0)
+        video = saved_video(server, server.run(workflow.prompt), workflow).astype(np.float32)
+        moved[name] = np.abs(video[:, : video.shape[1] // 4] - video[0, : video.shape[1] // 4]).mean()
+    assert moved["expression_only"] < 0.5 * moved["portrait_animation"], moved

@@ -119,7 +119,7 @@ def test_the_widgets_of_a_new_node_are_the_model_s_own(animate, hosted_model):
 
 def test_denoise_reaches_the_loop(comfy, animate, hosted_model, reference, motion, monkeypatch):
     with pytest.raises(animate.bridge.InputError, match="denoise 0.5: .*carried portrait"):
-        run(animate, hosted_model, reference, motion, denoise=0.5)
+        run(animate, hosted_model, reference, replace(motion, landmarks=None), denoise=0.5)
     assert torch.equal(
         run(animate, hosted_model, reference, motion), run(animate, hosted_model, reference, motion, denoise=1.0)
     )
@@ -136,7 +136,7 @@ def test_earlier_frames_are_continued(comfy, animate, hosted_model, reference, m
     history = guidance.HistoryFrames.execute(
         frames=1, chunk=6, images=torch.rand(2, 50, 50, 3), motion=motion.take([0, 1])
     ).args[0]
-    encoded = animate.encoded_history(hosted_model, history)
+    encoded = animate.encoded_history(hosted_model, reference[0], history)
     assert encoded.latents.shape == (1, 48, 8, 8)
     assert run(animate, hosted_model, reference, motion, history=history).shape == (7, 48, 8, 8)
 
@@ -184,7 +184,7 @@ def test_images_are_the_latents_decoded_a_few_at_a_time(
 
     monkeypatch.setattr(hosted_model.model.autoencoder, "decode", counted)
     latents, images = animate.AnimatePortrait.execute(
-        model=hosted_model, reference=reference[0], motion=motion, seed=1, steps=1, scheduler="ddim"
+        model=hosted_model, reference=reference[0], motion=motion, seed=1, steps=1, scheduler="ddim", size="model"
     ).args
     assert sizes[-3:] == [3, 3, 1]
     whole = comfy.module("model_core.pipeline").decode(hosted_model.model, latents["samples"][None])
@@ -245,3 +245,114 @@ def test_portrait_that_cannot_be_used_is_refused(comfy, hosted_model, track, ima
     reference = comfy.module("nodes.reference")
     with pytest.raises(reference.bridge.InputError, match=message):
         reference.EncodeReference.execute(model=hosted_model, image=image, framing="auto", track=track)
+
+
+# --- the result's size ---------------------------------------------------------------------------------------
+
+
+def images_of(animate, hosted_model, reference, motion, **settings):
+    values = {"seed": 1, "steps": 2, "scheduler": "ddim", **settings}
+    return animate.AnimatePortrait.execute(model=hosted_model, reference=reference, motion=motion, **values).args
+
+
+@pytest.mark.parametrize(("size", "side"), [("portrait", 64), ("model", 32), ("512", 512)])
+def test_images_have_the_size_that_is_asked_for(animate, hosted_model, reference, motion, size, side):
+    latents, images = images_of(animate, hosted_model, reference[0], motion, size=size)
+    assert images.shape == (7, side, side, 3) and images.isfinite().all()
+    assert latents["samples"].shape == (7, 48, 8, 8)
+    decode = animate.DecodePortrait.execute
+    (again,) = decode(model=hosted_model, latents=latents, reference=reference[0], motion=motion, size=size).args
+    assert torch.equal(images, again), "the native path ends as the loop does"
+
+
+def test_a_portrait_without_a_face_comes_at_the_model_s_size_and_the_log_says_so(
+    animate, hosted_model, reference, motion, caplog
+):
+    faceless = replace(reference[0], reference=replace(reference[0].reference, layers=None, original=None, track=None))
+    _, images = images_of(animate, hosted_model, faceless, motion)
+    assert images.shape == (7, 32, 32, 3)
+    assert "size portrait: the portrait's face is not known" in caplog.text
+    _, images = images_of(animate, hosted_model, reference[0], replace(motion, landmarks=None))
+    assert images.shape == (7, 32, 32, 3)
+    assert "the motion carries no landmarks" in caplog.text
+
+
+@pytest.mark.parametrize("size", ["portrait", "model"])
+def test_no_steps_at_all_are_the_carried_portrait(animate, hosted_model, reference, motion, size):
+    _, images = images_of(animate, hosted_model, reference[0], motion, steps=0, size=size)
+    carried, validity = animate.CarryPortrait.execute(reference=reference[0], motion=motion, size=size).args
+    torch.testing.assert_close(images, carried, atol=1e-5, rtol=0)
+    assert validity.shape == images.shape[:3] and 0 <= validity.min() <= validity.max() <= 1
+    assert not torch.equal(carried[0], carried[-1])
+
+
+def test_carrying_loads_no_model_and_moves_the_bar(host, animate, reference, motion):
+    animate.CarryPortrait.execute(reference=reference[0], motion=motion)
+    assert host.loaded == []
+    assert [value for value, _, _ in host.progress] == list(range(1, 8))
+
+
+def test_cancel_stops_carrying(host, animate, reference, motion, interrupted):
+    host.cancelled = True
+    with pytest.raises(interrupted):
+        animate.CarryPortrait.execute(reference=reference[0], motion=motion)
+
+
+def test_what_cannot_be_carried_is_named(animate, reference, motion):
+    carry, error = animate.CarryPortrait.execute, animate.bridge.InputError
+    faceless = replace(reference[0], reference=replace(reference[0].reference, layers=None))
+    with pytest.raises(error, match="reference: its face is not known; connect the track of Analyze Faces"):
+        carry(reference=faceless, motion=motion)
+    with pytest.raises(error, match="motion: carries no landmarks"):
+        carry(reference=reference[0], motion=replace(motion, landmarks=None))
+    with pytest.raises(error, match="motion: is 16x32, the reference 32x32; connect .*framed_track"):
+        carry(reference=reference[0], motion=replace(motion, frames=motion.frames[..., :16]))
+
+
+def test_decoding_needs_both_or_neither_and_what_belongs_together(animate, hosted_model, reference, motion):
+    decode, error = animate.DecodePortrait.execute, animate.bridge.InputError
+    latents = {"samples": torch.zeros(7, 48, 8, 8)}
+    with pytest.raises(error, match="motion: Decode Portrait needs reference and motion"):
+        decode(model=hosted_model, latents=latents, reference=reference[0])
+    with pytest.raises(error, match="reference: Decode Portrait needs reference and motion"):
+        decode(model=hosted_model, latents=latents, motion=motion)
+    with pytest.raises(error, match="latents: 7 frames, the motion has 3"):
+        decode(model=hosted_model, latents=latents, reference=reference[0], motion=motion.take(range(3)))
+
+
+def test_earlier_frames_of_the_whole_portrait_are_cut_to_what_the_model_sees(animate, reference):
+    cropped = replace(reference[0].reference, window=(16, -8, 32, 32))
+    images = torch.arange(128.0).expand(1, 3, 128, 128)  # twice the portrait's size; columns count up
+    seen = animate.bridge.as_the_model_sees(cropped, images, size=(32, 32))
+    assert torch.equal(seen[0, 0, 0], torch.arange(32.0, 96.0)) and seen.shape == (1, 3, 64, 64)
+    rows = animate.bridge.as_the_model_sees(cropped, images.transpose(2, 3), size=(32, 32))[0, 0, :, 0]
+    assert torch.equal(rows, (torch.arange(64.0) - 16).clamp(min=0)), "the border is repeated"
+    for other in (torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 64, 80)):  # the model's frame; another shape
+        assert animate.bridge.as_the_model_sees(cropped, other, size=(32, 32)) is other
+
+
+# --- models that start from the carried portrait --------------------------------------------------------------
+
+
+@pytest.fixture
+def carrying(hosted_model, monkeypatch):
+    """The tiny model as one that says it starts from the carried portrait."""
+    backbone = type(hosted_model.model.backbone)
+    monkeypatch.setattr(backbone, "uses_baseline", property(lambda self: True))
+    return hosted_model
+
+
+def test_such_a_model_refuses_what_has_no_face_before_it_is_loaded(host, animate, carrying, reference, motion):
+    faceless = replace(reference[0], reference=replace(reference[0].reference, layers=None))
+    with pytest.raises(animate.bridge.InputError, match="reference: model tiny starts from .* connect the track"):
+        images_of(animate, carrying, faceless, motion)
+    with pytest.raises(animate.bridge.InputError, match="motion: carries no landmarks.* make it with Parsing Map"):
+        images_of(animate, carrying, reference[0], replace(motion, landmarks=None))
+    assert host.loaded == []
+
+
+def test_moving_a_reference_leaves_its_pictures_alone(animate, hosted_model, reference):
+    kept = reference[0].reference
+    for moved in (animate.bridge.to_rest(kept), animate.bridge.to_compute(kept, hosted_model)):
+        assert moved.original.pixels is kept.original.pixels
+        assert moved.layers.image is kept.layers.image and moved.layers.mesh is kept.layers.mesh

@@ -54,7 +54,7 @@ def line(comfy: Any, dit: Any, make_track: Callable[..., Any]) -> Any:
 def test_masked_frames_animate_it(host: Any, line: Any) -> None:
     latents, images = line.run(line.masked)
     assert latents["samples"].shape == (FRAMES, 48, 8, 8)
-    assert images.shape == (FRAMES, 32, 32, 3) and images.isfinite().all() and images.std() > 0.01
+    assert images.shape == (FRAMES, 64, 64, 3) and images.isfinite().all() and images.std() > 0.01
 
 
 def test_a_drawing_is_refused_before_sampling_by_the_name_of_the_node_to_use(host: Any, line: Any) -> None:

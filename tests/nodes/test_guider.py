@@ -5,6 +5,7 @@ That the real samplers then give the numbers of our own loop is asked in ``tests
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -273,3 +274,85 @@ def test_the_quick_preview_of_folded_latents_is_their_colour(comfy, hosted_model
     )
     latent_format = comfy.module("nodes.bridge.native")._latent_format(kl)
     assert (latent_format.scale_factor, len(latent_format.latent_rgb_factors)) == (1.0, 4)
+
+
+# --- models that start from the carried portrait --------------------------------------------------------------
+
+
+@pytest.fixture
+def carried(comfy, hosted_model, make_track):
+    """A model that starts from the carried portrait, its guider's node inputs, and its own part of the loop."""
+    load, models = comfy.module("nodes.bridge").load_model, comfy.module("model_core.models")
+    config = models.read_config(comfy.models_dir / "portraits" / "tiny.safetensors")
+    values = config.to_dict()
+    values["schedule"]["prediction_type"] = "sample"
+    values["backbone"].update(baseline=True, prediction_type="sample")
+    torch.manual_seed(0)
+    model = models.build_model(type(config).from_dict(values))
+    for parameter in model.backbone.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    path = comfy.models_dir / "portraits" / "carried.safetensors"
+    models.save_model(model, path, dtype=torch.float32)
+    hosted = load(path, "float32")
+    types = comfy.module("model_core.types")
+
+    def track(frames: int, size: int) -> Any:
+        made = make_track(frames, size=size)  # of the package under its other name
+        return types.FaceTrack(made.boxes, made.landmarks, made.confidence, made.detected, made.size)
+
+    image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    encode = comfy.module("nodes.reference").EncodeReference.execute
+    reference, framed, _ = encode(model=hosted, image=image, framing="face", track=track(1, 64)).args
+    draw = comfy.module("nodes.motion").ParsingMapMotion.execute
+    motion, _ = draw(driving=track(10, 96), alignment="retarget", width=0, height=0, reference=framed).args
+    return {"model": hosted, "reference": reference, "motion": motion}
+
+
+def test_the_guider_starts_from_the_carried_portrait_as_our_loop_does(comfy, nodes, carried):
+    model, pipeline = carried["model"].model, comfy.module("model_core.pipeline")
+    sampling = replace(model.config.sampling, steps=2, scheduler="euler", seed=4, chunk=64)
+    ours = pipeline.sample_clip(model, carried["reference"].reference, carried["motion"], sampling)[0]
+    guider, _ = nodes.PortraitGuider.execute(**carried).args
+    noise = comfy.module("model_core.sampling.noise").frame_noise((48, 8, 8), range(10), seed=4)[0]
+    native = guider.sample(noise, torch.zeros_like(noise), euler, nodes.bridge.model_sigmas(carried["model"], 2))
+    torch.testing.assert_close(native, ours, atol=1e-3, rtol=1e-3)
+    other = pipeline.sample_clip(model, carried["reference"].reference, carried["motion"].take([0] * 10), sampling)[0]
+    assert (native - other).abs().max() > 0.1, "the baseline decides"
+
+
+def test_it_is_carried_once_a_run_a_few_frames_at_a_time(comfy, nodes, carried, monkeypatch):
+    pipeline, seen = comfy.module("model_core.pipeline"), []
+    plain = pipeline.carried_baseline
+    monkeypatch.setattr(
+        pipeline,
+        "carried_baseline",
+        lambda model, reference, motion: seen.append(len(motion)) or plain(model, reference, motion),
+    )
+    guider, latents = nodes.PortraitGuider.execute(**carried).args
+    run(nodes, carried["model"], guider, latents, steps=3)
+    assert seen == [8, 2]
+
+
+def test_start_images_may_show_the_whole_portrait(comfy, nodes, carried):
+    """Carry Portrait gives it; the model's frame is a part of it."""
+    carry = comfy.module("nodes.animate").CarryPortrait.execute
+    small, large = (
+        nodes.PortraitGuider.execute(
+            **carried, start_images=carry(reference=carried["reference"], motion=carried["motion"], size=size).args[0]
+        ).args[1]["samples"]
+        for size in ("model", "portrait")
+    )
+    assert small.shape == large.shape
+    apart = (small - large).abs().mean()
+    assert apart < 0.5 * (small - large.roll(1, -1)).abs().mean(), "another part of the portrait"
+
+
+def test_history_and_a_missing_face_with_such_a_model(comfy, nodes, carried):
+    images = torch.rand(3, 64, 64, 3)
+    history = comfy.module("nodes.guidance").HistoryFrames.execute(
+        frames=2, chunk=6, images=images, motion=carried["motion"].take([0, 1, 2])
+    )
+    guider, latents = nodes.PortraitGuider.execute(**carried, history=history.args[0]).args
+    assert run(nodes, carried["model"], guider, latents).isfinite().all()
+    with pytest.raises(nodes.bridge.InputError, match="motion: carries no landmarks"):
+        nodes.PortraitGuider.execute(**{**carried, "motion": replace(carried["motion"], landmarks=None)})

@@ -43,13 +43,9 @@ def test_size_and_place_come_from_the_reference(drawn, make_track):
 
 
 def test_the_default_alignment_is_the_first_choice(motion):
-    for node, default in (
-        (motion.DrawnLandmarksMotion, "retarget"),
-        (motion.ParsingMapMotion, "relative"),
-        (motion.MaskedFramesMotion, "relative"),
-    ):
+    for node in (motion.DrawnLandmarksMotion, motion.ParsingMapMotion, motion.MaskedFramesMotion):
         (combo,) = (socket for socket in node.define_schema().inputs if socket.id == "alignment")
-        assert combo.options["default"] == combo.options["options"][0] == default
+        assert combo.options["default"] == combo.options["options"][0] == "retarget"
         assert all(choice in combo.options["tooltip"] for choice in combo.options["options"])
 
 
@@ -76,3 +72,55 @@ def test_a_parser_s_map_is_what_parsing_map_motion_shows(comfy, motion, make_tra
     assert signal.kind == "parsing_map" and torch.equal(shown, signal.frames.permute(0, 2, 3, 1))
     green = torch.tensor([0, 176, 0]) / 255.0
     assert torch.allclose(shown[:, 2, 40], green.expand(2, 3), atol=1e-3)
+
+
+# --- strength and placing ------------------------------------------------------------------------------------
+
+ONES = dict.fromkeys(("head_rotation", "head_translation", "mouth", "eyes", "brows", "gaze"), 1.0)
+
+
+@pytest.fixture(scope="module")
+def strength(comfy):
+    def make(parts="everything", **regions):
+        return comfy.module("nodes.placing").MotionStrength.execute(parts=parts, **{**ONES, **regions}).args[0]
+
+    return make
+
+
+def test_parts_that_do_not_arrive_count_as_nothing_and_the_others_keep_their_numbers(comfy, strength):
+    known = comfy.module("model_core.motion.strength")
+    assert strength() == known.MotionStrength()
+    assert strength("expression only", head_rotation=2.0) == known.EXPRESSION_ONLY
+    assert strength("head only", gaze=2.0) == known.HEAD_ONLY
+    half = strength("expression only", mouth=0.5)
+    assert (half.head_rotation, half.mouth, half.eyes) == (0, 0.5, 1)
+
+
+@pytest.mark.parametrize("kind", ["ParsingMapMotion", "MaskedFramesMotion", "DrawnLandmarksMotion"])
+def test_every_motion_node_obeys_strength_turning_and_rest_frame(motion, strength, make_track, kind):
+    node = getattr(motion, kind)
+    more = {"DrawnLandmarksMotion": {"style": "lines"}, "MaskedFramesMotion": {"images": torch.rand(4, 96, 96, 3)}}
+    driving = make_track(4, size=96).take([1, 0, 2, 3])  # frame 1 is the frontal one
+    given = {"driving": driving, "reference": make_track(2, size=64).take([1]), **more.get(kind, {})}
+
+    def landmarks(**changes):
+        return node.execute(**{**given, "alignment": "retarget", "width": 0, "height": 0, **changes}).args[0].landmarks
+
+    plain = landmarks()
+    still = landmarks(strength=strength("expression only"), rest_frame=1)
+    assert plain.shape == (4, 478, 3)
+    for other in (landmarks(strength=strength("head only")), still, landmarks(rest_frame=1), landmarks(rest_frame=-1)):
+        assert abs(other - plain).max() > 0.3
+    bridge = abs(still[:, 6, :2] - still[0, 6, :2])  # of the nose, which no expression moves
+    assert bridge.max() < 0.05 < abs(plain[:, 6, :2] - plain[0, 6, :2]).max()
+    assert abs(landmarks(turning="absolute", rest_frame=1) - landmarks(rest_frame=1)).max() > 0.3
+
+
+def test_strength_that_cannot_count_is_refused_by_name(drawn, strength, make_track, motion):
+    error = motion.bridge.InputError
+    with pytest.raises(error, match="strength: counts on the portrait's face; connect .*framed_track to reference"):
+        drawn(strength=strength(mouth=0.5))
+    for alignment in ("relative", "absolute"):
+        with pytest.raises(error, match=f"strength: alignment {alignment} moves the face as a whole"):
+            drawn(strength=strength(mouth=0.5), alignment=alignment, reference=make_track(1))
+    assert drawn(strength=strength(), alignment="relative", reference=make_track(1))[0].frames.any(), "1 is neutral"

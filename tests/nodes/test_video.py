@@ -63,7 +63,7 @@ def node(host, hosted_model, analyzer, square_frames, tmp_path):
 def test_a_video_becomes_a_video_of_the_same_length(node, host, hosted_model):
     made = node()
     info = open_video(made)
-    assert (info.frames, info.fps, info.size) == (FRAMES, 25, (32, 32))
+    assert (info.frames, info.fps, info.size) == (FRAMES, 25, (96, 96))
     assert made.name.startswith("made_") and [path.name for path in made.parent.iterdir()] == [made.name]
     assert host.loaded and host.loaded[0][0] is hosted_model.patcher
     assert len(host.progress) > FRAMES
@@ -82,15 +82,15 @@ def test_cancel_keeps_what_is_finished_and_queueing_again_goes_on(node, host, in
     undisturbed = whole.read_bytes()
     whole.unlink()
     run = host.module("model_core.jobs.run")
-    encode = run._encode_chunk
+    finished = run._frames
     begun = []
 
     def cancelling(*args):
         begun.append(1)
-        encode(*args)
-        host.cancelled = len(begun) == 2 and args[0].name == "chunk-00001.mp4"
+        yield from finished(*args)
+        host.cancelled = args[-1].start == 3
 
-    monkeypatch.setattr(run, "_encode_chunk", cancelling)
+    monkeypatch.setattr(run, "_frames", cancelling)
     with pytest.raises(interrupted):
         node()
     host.cancelled = False
@@ -138,5 +138,30 @@ def test_what_it_cannot_use_is_named(node, host):
         node(image=torch.full((1, 96, 96, 3), float("nan")))
     assert node.kind.validate_inputs(steps=60, scheduler="lcm") != True  # noqa: E712 - a message is truthy too
     assert node.kind.validate_inputs(steps=8, scheduler="ddim") is True
-    with pytest.raises(error, match="denoise 0.5: .*carried portrait"):
-        node(denoise=0.5)
+
+
+@pytest.mark.parametrize(("size", "side"), [("portrait", 96), ("model", 32), ("512", 512)])
+def test_it_has_the_size_that_is_asked_for(node, size, side):
+    assert open_video(node(size=size)).size == (side, side)
+
+
+def test_placing_is_what_the_job_is_told(node, host, monkeypatch):
+    jobs, told = host.module("model_core.jobs"), []
+    plain = jobs.VideoJob
+    monkeypatch.setattr(jobs, "VideoJob", lambda **given: told.append(given["motion"]) or plain(**given))
+    calm = host.module("model_core.motion.strength").MotionStrength(mouth=0.5)
+    node()
+    node(paste="driving", strength=calm, rest_frame=-1)
+    node(alignment="absolute", turning="absolute", rest_frame=3)
+    assert [(motion.placing, motion.turning, motion.rest_frame) for motion in told] == [
+        ("retarget", "relative", 0),
+        ("retarget", "absolute", "frontal"),
+        ("absolute", "absolute", 3),
+    ]
+    assert [motion.strength.mouth for motion in told] == [1.0, 0.5, 1.0]
+    with pytest.raises(host.module("model_core.errors").InputError, match="strength: alignment relative"):
+        node(alignment="relative", strength=calm)
+
+
+def test_without_steps_it_is_the_carried_portrait_and_another_file(node):
+    assert node(steps=0) != node()

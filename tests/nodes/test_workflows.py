@@ -65,6 +65,7 @@ def test_there_are_workflows():
         f"{name}.json"
         for name in (
             "driven_portrait",
+            "expression_only",
             "extract_masks",
             "full_size",
             "long_video",
