@@ -103,6 +103,8 @@ class FaceTrack:
             on demand.
         blendshapes: (F, 51) float32 in [0, 1], expression coefficients in the order of ``faces/blendshapes.py``; None
             where the analyser reads none, or not in every frame that shows the face.
+        readings: of a portrait, (31, 51) float32: what the analyser reads on it carried to some basic expressions
+            (``motion/response.py``); None where it was not asked.
     """
 
     boxes: np.ndarray
@@ -112,6 +114,7 @@ class FaceTrack:
     size: tuple[int, int]
     label_maps: np.ndarray | None = None
     blendshapes: np.ndarray | None = None
+    readings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.landmarks)

@@ -96,6 +96,7 @@ class AnalyzeFaces(io.ComfyNode):
         from ..model_core.faces.analyze import analyze_clip
         from ..model_core.faces.report import describe_faces, plot_faces
         from ..model_core.images import to_uint8
+        from ..model_core.portraits import with_readings
 
         frames = bridge.from_image(images, name="images")
         faces = analyze_clip(
@@ -109,8 +110,11 @@ class AnalyzeFaces(io.ComfyNode):
             progress=bridge.Progress(len(frames)),
         )
         kept = faces.kept.tolist()
+        track = faces.track
+        if len(frames) == 1 and kept:  # a portrait: how it reads makes expressions arrive
+            track = with_readings(to_uint8(frames)[0], track, analyzer)
         return io.NodeOutput(
-            faces.track,
+            track,
             _drawn_over(frames[kept], faces.track),
             describe_faces(faces, name="images", policy=missing),  # type: ignore[arg-type]
             bridge.pixels_to_image(plot_faces(faces)[None]),

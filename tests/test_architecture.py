@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 VOCABULARY = {"types", "config", "errors", "files", "images", "plots", "bundled"}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
-JOINERS = {"models", "pipeline"}
+JOINERS = {"models", "pipeline", "portraits"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sampling": VOCABULARY | {"backbones.base"},
     "weights": VOCABULARY | {"backbones.unet.config", "backbones.dit.config"},
     "models": VOCABULARY | ROOMS,
+    "portraits": VOCABULARY | ROOMS,
     "pipeline": VOCABULARY | ROOMS | {"models"},
     "jobs": VOCABULARY | ROOMS | JOINERS,
     "training": VOCABULARY | ROOMS | JOINERS | {"assets"},

@@ -20,6 +20,7 @@ from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import check_reference, load_image, save_image, to_float, to_uint8
 from ..models import PortraitModel, load_model
 from ..pipeline import animate
+from ..portraits import analyze_portrait
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
 from .compare_metrics import print_metrics
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     info = open_video(args.driving)
     pixels = read_video(args.driving, limit=args.frames)
     analyzer = MediaPipeAnalyzer()
-    track = analyze_frames([to_uint8(image)[0]], analyzer, name=args.reference)
+    track = analyze_portrait(to_uint8(image)[0], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
     settings, size = motion_from(args), size_from(args.size)
     inputs = {

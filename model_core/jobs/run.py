@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..config import SamplingConfig
 from ..errors import InputError, VideoError
-from ..faces.analyze import analyze_frames
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import Framing
@@ -26,6 +25,7 @@ from ..images import to_uint8
 from ..models import PortraitModel
 from ..motion.scenes import MotionSettings, PlacedMotion
 from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, full_size, sample_chunks
+from ..portraits import analyze_portrait
 from ..sampling import Chunk
 from ..types import FaceTrack, HistoryFrames, StepObserver
 from ..video.h264 import CONTAINERS
@@ -158,7 +158,7 @@ def animate_video(
         joined = False
         try:
             _take_up(place, identity, watcher)
-            portrait = analyze_frames([to_uint8(job.image)[0]], analyzer, name=job.name)
+            portrait = analyze_portrait(to_uint8(job.image)[0], analyzer, name=job.name)
             find_faces(place, job.driving, analyzer, limit=job.frames, progress=watcher.looked)
             reference = _encode(job, model, portrait)
             assert reference.track is not None

@@ -53,8 +53,9 @@ def lid_shares(shape: np.ndarray, neutral: np.ndarray) -> list[np.ndarray]:
     """Per eye (F, lid landmarks): how far the driver's lids are open, 1 as at rest, 0 shut."""
     shares = []
     for upper, lower in _LIDS:
-        opening = np.maximum(neutral[lower, 1] - neutral[upper, 1], _LEAST_OPENING * _lid_profile(len(upper)))
-        share = (shape[:, lower, 1] - shape[:, upper, 1]) / opening
+        gap, gap_at_rest = (np.maximum(face[..., lower, 1] - face[..., upper, 1], 0) for face in (shape, neutral))
+        opening = np.maximum(gap_at_rest, _LEAST_OPENING * _lid_profile(len(upper)))
+        share = 1 + (gap - gap_at_rest) / opening
         shares.append((np.clip(share, 0, None) - _LOWEST_SHARE) / (1 - _LOWEST_SHARE))
     return shares
 

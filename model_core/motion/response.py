@@ -13,7 +13,6 @@ Lids and irises are read on carried pictures too, but about half as far as they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +23,6 @@ from .alignment import face_centre, face_size
 from .expressions import expression_names, expression_offsets, neutral_face
 from .features import close_lids
 from .head import rotation
-
-Read = Callable[[np.ndarray], np.ndarray]
-"""From landmarks (N, 478, 3) in the portrait's pixels to the coefficients (N, 51) of the portrait carried there."""
 
 
 def _sides(*names: str) -> tuple[str, ...]:
@@ -135,24 +131,33 @@ def shown_gaze(moved: list[np.ndarray]) -> list[np.ndarray]:
     return [_GAZE_LIMIT * np.tanh(move / (_GAZE_READ * _GAZE_LIMIT)) for move in moved]
 
 
-def measure_response(reference: FaceTrack, read: Read) -> Response:
-    """Carry the portrait to basic expressions and read it: once for every portrait, 31 pictures.
+def probe_landmarks(reference: FaceTrack) -> np.ndarray:
+    """(31, 478, 3) float32: the portrait's face at rest and carried to the basic expressions.
 
     Args:
         reference: the portrait's face, one frame.
-        read: carries the portrait and reads it; rows of NaN where no face is found.
     Raises:
-        InputError: a reference of several frames, or no face is found on the portrait as it is.
+        InputError: a reference of several frames.
     """
     if len(reference) != 1:
         raise InputError(f"reference: a face track of {len(reference)} frames; take one, such as track.take([0])")
-    controls = _probes()
-    logits = _logits(_signals(read(_carried(reference.landmarks[0].astype(np.float64), controls))))
-    if np.isnan(logits[0]).any():
-        raise InputError("reference: no face is found on the portrait itself; choose another portrait")
+    return _carried(reference.landmarks[0].astype(np.float64), _probes())
+
+
+def response_of(readings: np.ndarray) -> Response | None:
+    """How a portrait reads.
+
+    Args:
+        readings: (31, 51), the coefficients of the portrait carried to ``probe_landmarks``; rows of NaN where no face
+            was found.
+    Returns:
+        None where no face was found on the portrait as it is.
+    """
+    logits = _logits(_signals(readings))
     seen = ~np.isnan(logits).any(axis=1)
-    change = logits[seen] - logits[0]
-    slopes = np.linalg.lstsq(controls[seen], change, rcond=None)[0].T
+    if not seen[0]:
+        return None
+    slopes = np.linalg.lstsq(_probes()[seen], logits[seen] - logits[0], rcond=None)[0].T
     return Response(logits[0], slopes)
 
 

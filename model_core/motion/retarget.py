@@ -26,7 +26,7 @@ from .components import OUTER_MOUTH, RINGS
 from .expressions import expression_offsets, neutral_face
 from .features import correct_lips, gaze, keep_lips_in_contact, lid_shares, open_lids, place_irises
 from .head import rotation, rotation_matrix, rotation_vector
-from .response import Response, shown_gaze, shown_lids
+from .response import Response, response_of, shown_gaze, shown_lids
 from .strength import MotionStrength
 
 Turning = Literal["relative", "absolute"]
@@ -59,7 +59,6 @@ def retarget(
     rest: FaceTrack,
     strength: MotionStrength | None = None,
     turning: Turning = "relative",
-    response: Response | None = None,
 ) -> Retargeted:
     """Make the portrait's face do what the driving face does.
 
@@ -69,13 +68,12 @@ def retarget(
 
     Args:
         driving: F frames with depth, in the driving video's pixels.
-        reference: the portrait's face, one frame.
+        reference: the portrait's face, one frame; where it knows how it reads (``FaceTrack.readings``), expressions
+            are read on it as far as on the driver, else they are left as the landmarks have them.
         rest: the driving face in the frame whose expression and pose are the portrait's own, one frame.
         strength: None takes all motion as it is.
         turning: "relative": a portrait in three-quarter view stays in it and turns from there. "absolute": the head is
             held as the driver's is.
-        response: how the portrait reads (``response.measure_response``), so that expressions are read on it as far as
-            on the driver; needs the driver's blendshapes. None leaves them as the landmarks have them.
     Raises:
         InputError: a reference or a rest of several frames, or a face without extent.
     """
@@ -100,6 +98,7 @@ def retarget(
     made = own + change * weights
     keep_lips_in_contact(made, own, shape, neutral, strength.mouth)
     shares, moved = lid_shares(shape, neutral), gaze(shape, neutral)
+    response = None if reference.readings is None else response_of(reference.readings)
     if response is not None and driving.blendshapes is not None and rest.blendshapes is not None:
         wanted = driving.blendshapes - rest.blendshapes
         offsets, shares, moved = _as_read(response, own, change, shape, neutral, wanted)

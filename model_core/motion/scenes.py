@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Union
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .strength import MotionStrength
 Placing = Literal["retarget", "relative", "absolute"]
 """How the driving face is placed on the portrait: landmark by landmark (``retarget``), or as a whole (``alignment``)."""
 
-RestFrame = Union[int, Literal["frontal"]]
+RestFrame = int | Literal["frontal"]
 
 _JUMP = 0.6
 """Sizes of the face between two frames: at 25 frames a second, a face that crosses itself 15 times a second."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Union
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from .portrait import PortraitLayers
 
-OutputSize = Union[Literal["model", "portrait"], int]
+OutputSize = Literal["model", "portrait"] | int
 """Of a result: the model's frame, the whole portrait's own size, or the portrait with a long side of that length."""
 
 LONGEST = 2048

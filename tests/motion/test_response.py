@@ -9,7 +9,7 @@ from model_core.errors import InputError
 from model_core.motion.alignment import face_size
 from model_core.motion.expressions import expression_names, expression_offsets, neutral_face
 from model_core.motion.features import lip_gap
-from model_core.motion.response import Response, measure_response, shown_gaze, shown_lids
+from model_core.motion.response import probe_landmarks, response_of, shown_gaze, shown_lids
 from model_core.motion.retarget import retarget
 from model_core.types import FaceTrack
 
@@ -47,10 +47,15 @@ def reader(portrait: FaceTrack, *, gain: float, cross_talk: float = 0.0):  # typ
     return read
 
 
-def jaw_read(portrait: FaceTrack, response: Response | None, said: np.ndarray, read) -> float:  # type: ignore[no-untyped-def]
+def knowing(portrait: FaceTrack, read) -> FaceTrack:  # type: ignore[no-untyped-def]
+    """The portrait with what is read on it."""
+    return replace(portrait, readings=read(probe_landmarks(portrait)))
+
+
+def jaw_read(portrait: FaceTrack, said: np.ndarray, read) -> float:  # type: ignore[no-untyped-def]
     rest = track(portrait.landmarks, coefficients())
     face = portrait.landmarks + expression_offsets(said) * np.float32(face_size(portrait.landmarks[0]))
-    made = retarget(track(face, said), portrait, rest=rest, response=response).track.landmarks
+    made = retarget(track(face, said), portrait, rest=rest).track.landmarks
     index = NAMES.index("jawOpen")
     return float((read(made) - read(portrait.landmarks))[0, index])
 
@@ -59,27 +64,29 @@ def jaw_read(portrait: FaceTrack, response: Response | None, said: np.ndarray, r
 def test_what_reads_weakly_is_read_as_wanted(portrait: FaceTrack, gain: float, cross_talk: float) -> None:
     read = reader(portrait, gain=gain, cross_talk=cross_talk)
     said = coefficients(jawOpen=0.4, mouthSmileLeft=0.3, mouthSmileRight=0.3)
-    before = jaw_read(portrait, None, said, read)
-    after = jaw_read(portrait, measure_response(portrait, read), said, read)
+    before = jaw_read(portrait, said, read)
+    after = jaw_read(knowing(portrait, read), said, read)
     assert before < 0.2 and abs(after - 0.4) < 0.6 * abs(before - 0.4)
 
 
 def test_a_face_on_which_nothing_is_read_is_corrected_nowhere(portrait: FaceTrack) -> None:
-    response = measure_response(portrait, lambda landmarks: np.full((len(landmarks), 51), 0.3))
+    response = response_of(np.full((31, 51), 0.3))
+    assert response is not None
     made = response.correct(np.zeros((1, 478, 3)), np.zeros((1, 1)), coefficients(jawOpen=1.0))
     np.testing.assert_allclose(made.offsets, 0, atol=1e-6)
     np.testing.assert_allclose(made.lids, 0, atol=1e-6)
 
 
 def test_at_rest_nothing_is_corrected(portrait: FaceTrack) -> None:
-    response = measure_response(portrait, reader(portrait, gain=4.0))
+    knows = knowing(portrait, reader(portrait, gain=4.0))
     rest = track(neutral_face()[None] * 50 + 100, coefficients(jawOpen=0.2))
-    made = retarget(rest, portrait, rest=rest, response=response).track.landmarks
+    made = retarget(rest, knows, rest=rest).track.landmarks
     np.testing.assert_allclose(made, portrait.landmarks, atol=0.01)
 
 
 def test_corrections_are_bounded(portrait: FaceTrack) -> None:
-    weak = measure_response(portrait, reader(portrait, gain=4.0))
+    weak = response_of(reader(portrait, gain=4.0)(probe_landmarks(portrait)))
+    assert weak is not None
     weak = replace(weak, slopes=np.eye(*weak.slopes.shape) * 3)
     made = weak.correct(np.zeros((1, 478, 3)), np.zeros((1, 1)), coefficients(jawOpen=1.0))
     jaw = expression_offsets(coefficients(jawOpen=1.0))
@@ -89,9 +96,9 @@ def test_corrections_are_bounded(portrait: FaceTrack) -> None:
 
 
 def test_lips_that_touch_stay_shut(portrait: FaceTrack) -> None:
-    response = measure_response(portrait, reader(portrait, gain=4.0))
+    knows = knowing(portrait, reader(portrait, gain=4.0))
     said, rest = coefficients(jawOpen=0.5), track(portrait.landmarks, coefficients())
-    made = retarget(track(portrait.landmarks, said), portrait, rest=rest, response=response).track.landmarks
+    made = retarget(track(portrait.landmarks, said), knows, rest=rest).track.landmarks
     own = lip_gap(portrait.landmarks[0])
     assert lip_gap(made[0]).max() < own.max() + 0.05 * face_size(portrait.landmarks[0])
 
@@ -99,16 +106,14 @@ def test_lips_that_touch_stay_shut(portrait: FaceTrack) -> None:
 def test_frames_without_a_face_are_left_out(portrait: FaceTrack) -> None:
     read = reader(portrait, gain=4.0)
 
-    def blind(landmarks: np.ndarray) -> np.ndarray:
-        made = read(landmarks)
-        made[3] = np.nan
-        return made
-
-    assert np.isfinite(measure_response(portrait, blind).slopes).all()
-    with pytest.raises(InputError, match="no face is found on the portrait itself"):
-        measure_response(portrait, lambda landmarks: np.full((len(landmarks), 51), np.nan))
+    readings = read(probe_landmarks(portrait))
+    readings[3] = np.nan
+    response = response_of(readings)
+    assert response is not None and np.isfinite(response.slopes).all()
+    readings[0] = np.nan
+    assert response_of(readings) is None
     with pytest.raises(InputError, match="a face track of 2 frames"):
-        measure_response(portrait.take([0, 0]), read)
+        probe_landmarks(portrait.take([0, 0]))
 
 
 def test_lids_and_irises_move_twice_as_far_near_rest() -> None:

@@ -1,0 +1,62 @@
+"""A portrait, looked at once: its face, and how expressions are read on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from .faces.analyze import analyze_frames
+from .faces.analyzer import FaceAnalyzer
+from .motion.response import probe_landmarks
+from .types import FaceTrack
+from .warp import PortraitLayers
+
+_AROUND = 2.2  # sizes of the face in the picture that is read
+_SIDE = 384  # pixels of that picture at most: the landmarker sees no more
+
+
+def analyze_portrait(image: np.ndarray, analyzer: FaceAnalyzer, *, name: str, face_index: int = 0) -> FaceTrack:
+    """Find a portrait's face, and read it carried to some basic expressions, about a second in all.
+
+    Args:
+        image: (H, W, 3) uint8.
+        name: of the portrait, for messages.
+        face_index: which face, largest first.
+    Returns:
+        one frame, with ``readings`` where the analyser gives expression coefficients.
+    Raises:
+        FaceNotFoundError, InputError: see ``analyze_frames``.
+    """
+    return with_readings(image, analyze_frames([image], analyzer, name=name, face_index=face_index), analyzer)
+
+
+def with_readings(image: np.ndarray, track: FaceTrack, analyzer: FaceAnalyzer) -> FaceTrack:
+    """A portrait's face (one frame) with ``FaceTrack.readings``; as it is where the analyser reads no expressions."""
+    if track.blendshapes is None:
+        return track
+
+    picture, origin, scale = _around(image, track.landmarks[0])
+    move = np.array([*origin, 0.0])
+    everyone = np.ones(picture.shape[:2], np.float32)
+    layers = PortraitLayers.of(picture, (track.landmarks[0] - move) * scale, everyone)
+    rows = []
+    for landmarks in (probe_landmarks(track) - move) * scale:
+        faces = analyzer.detect(layers.carry(landmarks[None]).frames[0])
+        read = faces[0].blendshapes if faces else None
+        rows.append(np.full(track.blendshapes.shape[1], np.nan, np.float32) if read is None else read)
+    return replace(track, readings=np.stack(rows).astype(np.float32))
+
+
+def _around(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """A square around the face, where it lies, and by how much it was scaled."""
+    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    side = float((high - low).max()) * _AROUND
+    start = np.maximum(np.floor((low + high - side) / 2), 0).astype(int)
+    stop = np.minimum(np.ceil((low + high + side) / 2), image.shape[1::-1]).astype(int)
+    part = image[start[1] : stop[1], start[0] : stop[0]]
+    scale = min(1.0, _SIDE / max(part.shape[:2]))
+    size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale < 1 else part
+    return np.ascontiguousarray(small), start.astype(np.float64), scale
