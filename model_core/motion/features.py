@@ -44,6 +44,9 @@ LOWER_LIP = np.array(
 
 _CONTACT = 0.12  # face sizes between the lips, up to which contact counts more than offsets
 _TOUCH = 0.03  # face sizes between lips that are as good as shut
+_IRIS_REACH = np.array([0.28, 0.16])
+"""How far along and across the eye, in its lengths, the middle of an iris goes: lids and corners hide the rest."""
+
 _LOWEST_SHARE = 0.15  # of its opening: what the landmarker leaves open of an eye that is shut
 _WIDEST_SHARE = 1.6
 _LEAST_OPENING = 0.08  # face sizes: a driver at rest whose eyes are less open says nothing about opening
@@ -140,7 +143,10 @@ def place_irises(made: np.ndarray, own: np.ndarray, moved: list[np.ndarray], str
         along = corners[:, 1] - corners[:, 0]
         across = np.stack([-along[:, 1], along[:, 0]], axis=1)
         rest = own[members, :2] - own[list(CORNERS[eye]), :2].mean(axis=0)
-        way = strength * (moved_eye[:, :1] * along + moved_eye[:, 1:] * across)
+        looks = _in_eye(own, centre, eye)
+        room = np.maximum(_IRIS_REACH, np.abs(looks))  # a portrait that looks farther aside keeps that
+        ends = np.clip(looks + strength * moved_eye, -room, room)
+        way = (ends[:, :1] - looks[0]) * along + (ends[:, 1:] - looks[1]) * across
         made[:, members, :2] = (corners.mean(axis=1) + way)[:, None] + rest
 
 

@@ -20,7 +20,7 @@ from .retarget import Retargeted, Turning, retarget
 from .strength import MotionStrength
 
 Placing = Literal["retarget", "relative", "absolute"]
-"""How the driving face is placed on the portrait: landmark by landmark (``retarget``), or as a whole (``alignment``)."""
+"""How the driving face is placed on the portrait: by landmark (``retarget``), or as a whole (``alignment``)."""
 
 RestFrame = int | Literal["frontal"]
 

@@ -22,6 +22,8 @@ _BACK = np.array([0.2, 0.55, 0.9, 1.0])
 """How far behind the oval, in sizes of the face."""
 _HOLD = np.array([1.0, 1.0, 1.0, 0.0])
 """How much of the skull's motion it takes part in."""
+_FOLLOW = np.array([0.85, 0.5, 0.15, 0.0])
+"""How much it follows what the face does to the oval: a jaw that drops pushes the skin under it."""
 _NECK = np.array([0.3, 0.7, 1.0, 1.0])
 """How much of that is lost three face sizes below the face's centre."""
 _NECK_LENGTH = 3.0
@@ -92,7 +94,12 @@ def moved_rings(mesh: np.ndarray, targets: np.ndarray) -> np.ndarray:
     below = np.clip((rings[..., 1] - centre[1]) / (size * _NECK_LENGTH), 0, 1)
     share = (_HOLD[:, None] * (1 - below * _NECK[:, None]))[..., None]
     scale = face_sizes(targets) / size
-    turned = (rings - centre).reshape(1, -1, 3) @ np.swapaxes(rotation(source, targets), -1, -2)
-    rigid = turned * scale[:, None, None] + face_centre(targets)[:, None]
+    turn = rotation(source, targets)
+    turned = (rings - centre).reshape(1, -1, 3) @ np.swapaxes(turn, -1, -2)
+    middle = face_centre(targets)[:, None]
+    rigid = turned * scale[:, None, None] + middle
     still = rings.reshape(1, -1, 3)
-    return np.concatenate([targets, still + share.reshape(1, -1, 1) * (rigid - still)], axis=1)
+    made = still + share.reshape(1, -1, 1) * (rigid - still)
+    held = (source[_OVAL] - centre) @ np.swapaxes(turn, -1, -2) * scale[:, None, None] + middle
+    pushed = _FOLLOW[:, None, None] * (targets[:, None, _OVAL] - held[:, None])
+    return np.concatenate([targets, made + pushed.reshape(made.shape)], axis=1)
