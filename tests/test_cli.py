@@ -58,11 +58,11 @@ def test_animate_writes_a_video_and_a_sheet(desk: Desk, capsys: pytest.CaptureFi
     assert desk.animate(sheet=str(sheet), seed="3") == 0
     info = open_video(desk.output)
     made = read_video(desk.output)
-    assert made.shape == (7, 32, 32, 3) and info.fps == 25
+    assert made.shape == (7, 96, 96, 3) and info.fps == 25
     picture = read_pixels(sheet)
     assert picture.shape[1] > 7 * 32 and picture.std() > 10
     said = capsys.readouterr().out
-    assert f"wrote {desk.output}: 7 frames of 32x32" in said and str(sheet) in said
+    assert f"wrote {desk.output}: 7 frames of 96x96" in said and str(sheet) in said
     assert "analyse faces" in said and "sample, decode and write" in said
     assert [path.name for path in desk.output.parent.iterdir()] == ["made.mp4"]
 
@@ -145,11 +145,11 @@ def test_both_families_are_compared_on_one_clip(desk: Desk, tiny_dit: PortraitMo
     inputs = ["--reference", desk.words["--reference"], "--driving", desk.words["--driving"], "--device", "cpu"]
     assert main(["compare", *inputs, "--models", *models, "--output", str(output), "--sheet", str(sheet)]) == 0
     made = read_video(output)
-    assert made.shape == (7, 32, 64, 3) and sheet.is_file()
+    assert made.shape == (7, 96, 3 * 96, 3) and sheet.is_file()  # first the carried portrait alone
     alone = desk.folder / "alone.mp4"
     assert desk.animate(model=models[1], output=str(alone)) == 0
-    difference = np.abs(read_video(alone).astype(int) - made[:, :, 32:])
-    assert difference.mean() < 12, "the right half is what animate makes by that model"
+    difference = np.abs(read_video(alone).astype(int) - made[:, :, 192:])
+    assert difference.mean() < 12, "the right third is what animate makes by that model"
 
 
 def test_compared_models_are_measured_where_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,31 @@ def test_compared_models_are_measured_where_asked_for(desk: Desk, monkeypatch: p
     ((reference, driving, frames),) = asked
     np.testing.assert_array_equal(reference, read_pixels(desk.words["--reference"]))
     np.testing.assert_array_equal(driving, read_video(desk.words["--driving"], limit=3))
-    assert list(frames) == [model] and frames[model].shape == (3, 32, 32, 3) and frames[model].dtype == np.uint8
+    assert (
+        list(frames) == ["without the network", model]
+        and frames[model].shape == (3, 96, 96, 3)
+        and frames[model].dtype == np.uint8
+    )
+
+
+def test_strengths_and_sizes_are_words_of_the_command_line(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        desk.animate(steps="0", size="model", strength="mouth=0.5", only="expression", **{"rest-frame": "frontal"}) == 0
+    )
+    assert read_video(desk.output).shape == (7, 32, 32, 3)
+    for words, message in (
+        ({"strength": "nose=1"}, "--strength nose=1: write REGION=X with one of head_rotation"),
+        ({"strength": "mouth=much"}, "'much' is not a number"),
+        ({"strength": "mouth=9"}, "mouth is 9; choose 0 to 3"),
+        ({"strength": "mouth=nan"}, "give a number from 0 to 3"),
+        ({"size": "huge"}, "--size huge: choose model, portrait"),
+        ({"size": "7"}, "size: is 7; choose model, portrait, or a long side"),
+        ({"rest-frame": "first"}, "--rest-frame first: give a frame's number, or frontal"),
+        ({"rest-frame": "99"}, "rest frame 99 of a clip of 7 frames"),
+    ):
+        assert desk.animate(output=str(desk.folder / "other.mp4"), **words) == 2
+        assert message in capsys.readouterr().err
+        assert not (desk.folder / "other.mp4").exists()
 
 
 def test_models_lists_what_is_found(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError, InputError
 
-TABLE = Path(__file__).parent.parent / "assets" / "expressions.safetensors"
+TABLE = Path(__file__).with_name("expressions.safetensors")
 
 
 def expression_names() -> tuple[str, ...]:

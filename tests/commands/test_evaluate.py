@@ -55,14 +55,15 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_every_family_is_measured_with_what_can_be_left_out_of_it(
     evaluate: Any, tiny_model: PortraitModel, tiny_dit: PortraitModel
 ) -> None:
-    left_out = {"with absolute alignment", "without cyclic overlap", "without history"}
+    left_out = {"without the network", "with relative alignment", "without cyclic overlap", "without history"}
     spoilt = {"with jittering masks", "with masks missing parts", "with something in front"}
     assert set(evaluate(tiny_model)) == {"copy of the reference", "tiny", *left_out}
     scores = evaluate(tiny_dit)
     assert set(scores) == {"copy of the reference", "tiny-dit", *left_out, *spoilt}
     assert all(math.isfinite(score["psnr"]) and score["frames"] == 3 for score in scores.values())
     plain = scores["tiny-dit"]["psnr"]
-    assert all(abs(scores[name]["psnr"] - plain) > 1e-4 for name in spoilt)
+    apart = {name: abs(scores[name]["psnr"] - plain) for name in spoilt}
+    assert min(apart.values()) > 1e-5, apart
 
 
 def test_an_ablation_stands_beside_it(evaluate: Any, tiny_dit: PortraitModel, tmp_path: Path) -> None:

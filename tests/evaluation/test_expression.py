@@ -181,11 +181,15 @@ def test_a_frame_without_a_face_reads_as_nothing(reader: ExpressionReader) -> No
 
 
 def test_a_mirrored_face_swaps_its_sides(reader: ExpressionReader) -> None:
-    portrait = read_pixels(ASSETS / "demo_portrait.png")
-    one, other = (dict(zip(SIGNALS, reader(picture), strict=True)) for picture in (portrait, portrait[:, ::-1]))
+    clip = [shot.pixels() for shot in itertools.islice(read_shots(ASSETS / "demo_driving.mp4"), 0, None, 4)]
+    read = [dict(zip(SIGNALS, reader(frame), strict=True)) for frame in clip]
+    winks = int(np.argmax([abs(row["eyeBlinkLeft"] - row["eyeBlinkRight"]) for row in read]))
+    one, other = read[winks], dict(zip(SIGNALS, reader(clip[winks][:, ::-1]), strict=True))
+    assert abs(one["eyeBlinkLeft"] - one["eyeBlinkRight"]) > 0.3
+    assert other["eyeBlinkLeft"] == pytest.approx(one["eyeBlinkRight"], abs=0.15)
+    assert other["eyeBlinkRight"] == pytest.approx(one["eyeBlinkLeft"], abs=0.15)
     assert other["yaw"] == pytest.approx(-one["yaw"], abs=2) and other["roll"] == pytest.approx(-one["roll"], abs=2)
     assert other["pitch"] == pytest.approx(one["pitch"], abs=2)
-    assert other["gazeHorizontal"] == pytest.approx(-one["gazeHorizontal"], abs=0.15)
 
 
 def test_the_figures_are_those_of_the_measure_from_outside(shared_folder: Path, reader: ExpressionReader) -> None:

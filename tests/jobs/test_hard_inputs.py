@@ -58,7 +58,7 @@ def test_odd_sizes(job, do, square_frames, paste, tmp_path):
         run.shutil.copyfile(save(frame, tmp_path / "one.png"), tmp_path / "frames" / f"{number}.png")
     do(dataclasses.replace(job, driving=tmp_path / "frames", paste=paste))
     # 4:2:0 needs even sides
-    assert open_video(job.output).size == ((96, 94) if paste == "driving" else (32, 32))
+    assert open_video(job.output).size == ((96, 94) if paste == "driving" else (96, 96))
 
 
 def save(frame: np.ndarray, path: Path) -> Path:
@@ -83,7 +83,7 @@ def test_a_cut_to_another_place(job, do, square_frames):
     frames[:8, :, :96], frames[8:, :, 96:] = square_frames(8), square_frames(8)
     film(job.driving, frames)
     said = []
-    do(dataclasses.replace(job, paste="driving"), planned=lambda chunks, done, motion: said.extend(motion.scenes))
+    do(dataclasses.replace(job, paste="driving"), planned=lambda chunks, done, motion: said.extend(motion.placed.scenes))
     assert [scene.start for scene in said] == [0, 8]
     assert open_video(job.output).size == (96, 192)
 
@@ -203,5 +203,5 @@ def test_ten_thousand_tiny_frames(job, do, square_frames):
         for number in range(10_000):
             writer.append(frames[number % 4])
     sampling = dataclasses.replace(job.sampling, chunk=500)
-    do(dataclasses.replace(job, sampling=sampling, faces=FaceSettings(smoothing=True)))
+    do(dataclasses.replace(job, size="model", sampling=sampling, faces=FaceSettings(smoothing=True)))
     assert sum(1 for _ in read_shots(job.output)) == 10_000
