@@ -58,7 +58,7 @@ class Graph:
             "VividPortraitsParsingMapMotion",
             driving=["driving", 0],
             reference=["reference", 1],
-            alignment="relative",
+            alignment="retarget",
             width=0,
             height=0,
         )
