@@ -56,7 +56,7 @@ def placing_inputs(*turnings: str, words: str = "") -> list[Any]:
             max=1_000_000,
             optional=True,
             tooltip="The driving frame in which the driver looks as the portrait does: motion counts from it. -1 takes "
-            "the most frontal and neutral one. After a cut, counted from the cut.",
+            "the most frontal and neutral one. After a cut, counted from the cut. Not with alignment absolute.",
         ),
     ]
 
@@ -80,7 +80,7 @@ def motion_settings(alignment: str, strength: Any, turning: str, rest_frame: int
         placing=alignment,  # type: ignore[arg-type]
         strength=chosen,
         turning=turning,  # type: ignore[arg-type]
-        rest_frame="frontal" if rest_frame == _FRONTAL else rest_frame,
+        rest_frame="frontal" if rest_frame == _FRONTAL else 0 if alignment == "absolute" else rest_frame,
     )
 
 

@@ -39,6 +39,7 @@ NOISE = re.compile(
 # A help page is looked for under its language's name first.
 HELP_PROBE = re.compile(r"^/docs/|/extensions/[^/]+/docs/[^/]+/en\.md$")
 
+NODES_2, NODES_2_SINCE = "Comfy.VueNodes.Enabled", (1, 41)  # before, it is unfinished and shows no videos
 GRAPH = """() => app.graph.nodes.map(n => ({
   id: String(n.id), type: n.type, box: [n.pos[0], n.pos[1], n.size[0], n.size[1]],
   known: !!LiteGraph.registered_node_types[n.type], red: !!n.has_errors}))"""
@@ -150,6 +151,14 @@ class Canvas:
     @property
     def version(self) -> str:
         return str(self.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__"))
+
+    def draw_nodes_as_pages(self, wanted: bool) -> bool:
+        """Switch "Nodes 2.0" on or off; False where the frontend is older than its release."""
+        if tuple(map(int, self.version.split(".")[:2])) < NODES_2_SINCE:
+            return False
+        self.page.evaluate("([name, on]) => app.extensionManager.setting.set(name, on)", [NODES_2, wanted])
+        self.page.wait_for_timeout(500)
+        return True
 
     def command(self, name: str) -> None:
         self.page.evaluate("name => app.extensionManager.command.execute(name)", name)

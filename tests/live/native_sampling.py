@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).parent.parent.parent
 PACK = "vividportraits_pack"
 FRAMES, STEPS, SEED = 7, 5, 3
@@ -60,6 +62,8 @@ def main() -> None:
         cases = {name: compare(schedule, {}) for name, schedule in CASES.items()}
         cases["sample, fused"] = compare(CASES["sample, zero SNR"], FUSION)
         cases["v, fused"] = compare(CASES["v"], FUSION)
+        cases["sample, carried"] = compare(CASES["sample, zero SNR"], {}, carried=True)
+        cases["sample, carried and fused"] = compare(CASES["sample, zero SNR"], FUSION, carried=True)
         samplers = {kind: try_samplers(CASES[kind], comfy.samplers.SAMPLER_NAMES) for kind in ("v", "flow")}
     sys.stdout.write(json.dumps({"cases": cases, "samplers": samplers}) + "\n")
 
@@ -71,7 +75,7 @@ def module(part: str) -> Any:
 class Setting:
     """A tiny random model of a schedule, hosted, with its reference, its motion and finished frames before it."""
 
-    def __init__(self, schedule: dict[str, Any], fusion: dict[str, Any]) -> None:
+    def __init__(self, schedule: dict[str, Any], fusion: dict[str, Any], *, carried: bool = False) -> None:
         import torch
 
         config, models, types = (module(f"model_core.{part}") for part in ("config", "models", "types"))
@@ -79,7 +83,7 @@ class Setting:
         settings = config.SamplingConfig(
             steps=STEPS, scheduler="euler", seed=SEED, window=4, overlap=2, history=2, chunk=64, **fusion
         )
-        model = models.build_model(tiny(config, settings, schedule))
+        model = models.build_model(tiny(config, settings, schedule, carried=carried))
         for parameter in model.backbone.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)  # layers that begin at zero would hide much
         with tempfile.TemporaryDirectory() as folder:
@@ -89,10 +93,12 @@ class Setting:
         self.settings = settings
         self.calls: list[tuple[int, str]] = []
         self._count(self.hosted.model.backbone)
+        face = spread_face(types)
         self.reference = module("model_core.pipeline").encode_reference(
-            self.hosted.model, torch.rand(1, 3, 32, 32) * 2 - 1, framing="full"
+            self.hosted.model, torch.rand(1, 3, 32, 32) * 2 - 1, framing="full", track=face if carried else None
         )
-        self.motion = types.MotionSignal("parsing_map", torch.rand(FRAMES, 3, 32, 32))
+        moved = [face.landmarks[0] + number for number in range(FRAMES)] if carried else None
+        self.motion = types.MotionSignal("parsing_map", torch.rand(FRAMES, 3, 32, 32), moved and np.stack(moved))
         self.history = types.HistoryFrames(torch.randn(2, 48, 8, 8), torch.rand(2, 3, 32, 32))
 
     def _count(self, backbone: Any) -> None:
@@ -142,7 +148,14 @@ class Setting:
         return latents, list(self.calls)
 
 
-def tiny(config: Any, settings: Any, schedule: dict[str, Any]) -> Any:
+def spread_face(types: Any) -> Any:
+    """A face that is nothing but landmarks spread over the picture."""
+    marks = np.random.default_rng(0).uniform(6, 24, (1, 478, 3)).astype(np.float32)
+    box = np.array([[6, 6, 24, 24]], np.float32)
+    return types.FaceTrack(box, marks, np.ones(1, np.float32), np.ones(1, bool), (32, 32))
+
+
+def tiny(config: Any, settings: Any, schedule: dict[str, Any], *, carried: bool) -> Any:
     return config.ModelConfig(
         name="tiny",
         size=(32, 32),
@@ -163,6 +176,7 @@ def tiny(config: Any, settings: Any, schedule: dict[str, Any]) -> Any:
             "motion_heads": 2,
             "motion_max_length": 8,
             "prediction_type": schedule["prediction_type"],
+            "baseline": carried,
             "image_encoder": {
                 "hidden_size": 16,
                 "intermediate_size": 16,
@@ -176,8 +190,8 @@ def tiny(config: Any, settings: Any, schedule: dict[str, Any]) -> Any:
     )
 
 
-def compare(schedule: dict[str, Any], fusion: dict[str, Any]) -> dict[str, Any]:
-    setting = Setting(schedule, fusion)
+def compare(schedule: dict[str, Any], fusion: dict[str, Any], *, carried: bool = False) -> dict[str, Any]:
+    setting = Setting(schedule, fusion, carried=carried)
     (ours, our_calls), (theirs, their_calls) = setting.loop(), setting.native("euler")
     scale = float(ours.std())
     estimate = module("model_core.sampling.estimate")

@@ -17,14 +17,19 @@ from shipped import NAMES, STEPS
 
 pytestmark = pytest.mark.live
 # other lengths than elsewhere: what ComfyUI has in its cache would not run
-FRAMES = {"pinned": 5, "newest": 7}
+FRAMES = {"pinned": 5, "newest": 7, "Nodes 2.0": 6}
 
 
 @pytest.fixture(scope="module", params=list(FRAMES))
 def canvas(request: pytest.FixtureRequest, browser: Any, server: Server) -> Iterator[Canvas]:
     opened = Canvas(browser, server, frontend=newest_frontend() if request.param == "newest" else None)
     opened.frames = FRAMES[request.param]
+    if request.param == "Nodes 2.0" and not opened.draw_nodes_as_pages(True):
+        opened.close()
+        pytest.skip("NODES 2.0 NOT TESTED: this frontend is older")
     yield opened
+    if request.param == "Nodes 2.0":
+        opened.draw_nodes_as_pages(False)  # the server remembers it
     opened.close()
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from comfyui_server import Run, Server, installation, running_server
 from PIL import Image
+from shipped import portrait_size
 
 from model_core.config import ModelConfig
 from model_core.models import ASSETS, build_model, read_config, save_model
@@ -58,7 +59,7 @@ class Graph:
             "VividPortraitsParsingMapMotion",
             driving=["driving", 0],
             reference=["reference", 1],
-            alignment="relative",
+            alignment="retarget",
             width=0,
             height=0,
         )
@@ -99,7 +100,8 @@ class Graph:
             sigmas=["sigmas", 0],
             latent_image=["guider", 1],
         )
-        self.add("decode", "VividPortraitsDecodePortrait", model=["model", 0], latents=["animate", 0])
+        made_of = {"reference": ["reference", 0], "motion": ["motion", 0]}
+        self.add("decode", "VividPortraitsDecodePortrait", model=["model", 0], latents=["animate", 0], **made_of)
         self.add("preview", "PreviewImage", images=["decode", 0])
 
     def add(self, name: str, kind: str, **inputs: Any) -> None:
@@ -293,7 +295,6 @@ def test_nothing_is_downloaded_unasked(server):
 
 
 def test_a_model_in_checkpoints_is_found_and_runs(server):
-    config = read_config(ASSETS / "vivid-avatars.safetensors")
     target = server.base / "models" / "checkpoints" / "mine" / "copy.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes((ASSETS / "vivid-avatars.safetensors").read_bytes())
@@ -302,7 +303,7 @@ def test_a_model_in_checkpoints_is_found_and_runs(server):
     names = [name for name in node["input"]["required"]["model"][1]["options"] if "checkpoints" in name]
     assert names == [os.path.join("checkpoints/mine", "copy.safetensors")]
     run = server.run(Graph(seed=50).set("model", model=names[0]).prompt)
-    assert frames_of(server, run).shape == (FRAMES, *config.size, 3)
+    assert frames_of(server, run).shape == (FRAMES, *portrait_size(), 3)
 
 
 def test_twenty_queued_runs_do_not_grow_the_memory(server, record_property):

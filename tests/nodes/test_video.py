@@ -156,7 +156,7 @@ def test_placing_is_what_the_job_is_told(node, host, monkeypatch):
     assert [(motion.placing, motion.turning, motion.rest_frame) for motion in told] == [
         ("retarget", "relative", 0),
         ("retarget", "absolute", "frontal"),
-        ("absolute", "absolute", 3),
+        ("absolute", "absolute", 0),  # which counts from no frame
     ]
     assert [motion.strength.mouth for motion in told] == [1.0, 0.5, 1.0]
     with pytest.raises(host.module("model_core.errors").InputError, match="strength: alignment relative"):
