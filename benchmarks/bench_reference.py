@@ -11,7 +11,7 @@ import torch
 from benchmarks.timing import seconds
 from model_core.backbones.base import AnimationInputs
 from model_core.models import load_model
-from model_core.types import Branch, MotionSignal, ReferenceInputs
+from model_core.types import Baseline, Branch, MotionSignal, ReferenceInputs
 
 FRAMES = 8
 
@@ -26,13 +26,14 @@ def main() -> None:
     timestep = torch.tensor(999)
     noise = torch.randn(1, FRAMES, *inputs.latents.shape[1:])
     encoded = model.backbone.encode_reference(inputs)
-    prepared = model.backbone.prepare(AnimationInputs(encoded, motion))
+    baseline = Baseline(inputs.latents.repeat(FRAMES, 1, 1, 1), torch.ones(FRAMES, 1, height, width))
+    prepared = model.backbone.prepare(AnimationInputs(encoded, motion, None, baseline))
 
     def cached() -> None:
         model.backbone.predict(noise, timestep, prepared, [Branch.DRIVING])
 
     def encoded_again() -> None:
-        again = model.backbone.prepare(AnimationInputs(model.backbone.encode_reference(inputs), motion))
+        again = model.backbone.prepare(AnimationInputs(model.backbone.encode_reference(inputs), motion, None, baseline))
         model.backbone.predict(noise, timestep, again, [Branch.DRIVING])
 
     def four_branches() -> None:

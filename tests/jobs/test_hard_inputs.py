@@ -83,7 +83,10 @@ def test_a_cut_to_another_place(job, do, square_frames):
     frames[:8, :, :96], frames[8:, :, 96:] = square_frames(8), square_frames(8)
     film(job.driving, frames)
     said = []
-    do(dataclasses.replace(job, paste="driving"), planned=lambda chunks, done, motion: said.extend(motion.placed.scenes))
+    do(
+        dataclasses.replace(job, paste="driving"),
+        planned=lambda chunks, done, motion: said.extend(motion.placed.scenes),
+    )
     assert [scene.start for scene in said] == [0, 8]
     assert open_video(job.output).size == (96, 192)
 
