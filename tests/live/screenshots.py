@@ -70,7 +70,7 @@ def main(names: list[str]) -> None:
 
 def photograph(canvas: Canvas) -> Image.Image:
     clip = canvas.page.evaluate(FRAME, WIDTH)
-    canvas.page.wait_for_timeout(1500)
+    canvas.page.wait_for_timeout(8000)  # newer pages tell for some seconds that the job is done, over the picture
     return Image.open(io.BytesIO(canvas.page.screenshot(clip=clip))).convert("RGB")
 
 
