@@ -15,7 +15,7 @@ import numpy as np
 
 from ..types import FaceTrack, TrackSource
 from ..warp.pixels import carry_pixels
-from .alignment import Similarity, placement, rest_frame
+from .alignment import Similarity, placement, rest_frame, resting_landmarks
 from .retarget import Retargeted, Turning, retarget
 from .strength import MotionStrength
 
@@ -90,6 +90,7 @@ def place_scenes(driving: FaceTrack, reference: FaceTrack, settings: MotionSetti
         part = driving.take(range(start, stop))
         frame = _rest_of(part, settings.rest_frame, first=start == 0)
         mode: Literal["absolute", "relative"] = "absolute" if settings.placing == "absolute" else "relative"
+        resting_landmarks(part, frame)  # which says where there is no such frame
         place = placement(part, reference, mode=mode, driving_rest_frame=frame)
         scenes.append(Scene(start, place, part.take([frame])))
     return scenes

@@ -61,8 +61,9 @@ def test_the_rest_frame_is_chosen(make_track):
     assert np.array_equal(scene.rest.landmarks[0], track.landmarks[3])
     (scene,) = place_scenes(track, reference, MotionSettings(rest_frame="frontal"))
     assert np.array_equal(scene.rest.landmarks[0], track.landmarks[rest_frame(track)])
-    with pytest.raises(InputError, match="rest frame 9 of a clip of 6 frames"):
-        place_scenes(track, reference, MotionSettings(rest_frame=9))
+    for placing in ("retarget", "relative", "absolute"):
+        with pytest.raises(InputError, match="rest frame 9 of a clip of 6 frames"):
+            place_scenes(track, reference, MotionSettings(rest_frame=9, placing=placing))
 
 
 def test_a_broken_track_is_limited_and_said(make_track):
