@@ -23,6 +23,7 @@ LONGEST = 2048
 """The long side beyond which a result of the portrait's own size is scaled down."""
 
 _SHORTEST = 64
+_NOISE = 7.0  # of 255: a change of this size is halved where the portrait is valid
 _EDGE = 0.06  # shares of the window over which the network's change fades out towards its border
 
 
@@ -113,18 +114,19 @@ class FullSize:
             carried = self.layers.carry(target[None])
             frame = carried.frames[0]
             if generated is not None:
-                small = self.framed.carry(landmarks[number][None]).frames[0]
-                self._add_change(frame, carried.validity[0], generated[number], small)
+                small = self.framed.carry(landmarks[number][None])
+                change = _without_noise(generated[number].astype(np.float32) - small.frames[0], small.validity[0])
+                self._add_change(frame, carried.validity[0], change, small.frames[0])
             yield frame
 
-    def _add_change(self, frame: np.ndarray, validity: np.ndarray, generated: np.ndarray, small: np.ndarray) -> None:
+    def _add_change(self, frame: np.ndarray, validity: np.ndarray, change: np.ndarray, small: np.ndarray) -> None:
         """Add what the network changed of the small carried frame, in place."""
         part, matrix = self._window()
         if part is None:
             return
         rows, columns = part
         size = (columns.stop - columns.start, rows.stop - rows.start)
-        change = self._enlarge(generated.astype(np.float32) - small, matrix, size, cv2.INTER_CUBIC)
+        change = self._enlarge(change, matrix, size, cv2.INTER_CUBIC)
         soft = self._enlarge(small.astype(np.float32), matrix, size, cv2.INTER_CUBIC)
         edge = self._enlarge(self._edge(small.shape), matrix, size, cv2.INTER_LINEAR)[..., None]
         unseen = (1 - validity[rows, columns, None]) * edge
@@ -159,3 +161,13 @@ class FullSize:
             share = np.clip((np.minimum(low, high) - 0.5) / (_EDGE * length), 0, 1)
             ramps.append(share * share * (3 - 2 * share))
         return (ramps[0][:, None] * ramps[1][None]).astype(np.float32)
+
+
+def _without_noise(change: np.ndarray, validity: np.ndarray) -> np.ndarray:
+    """A network's change (h, w, 3) without what is too small to be meant, where the portrait shows the pixel anyway.
+
+    Enlarged, a network's faint noise would lie as a pattern over flat backgrounds and skin.
+    """
+    power = np.square(change).mean(axis=-1, keepdims=True)
+    kept = power / (power + np.square(_NOISE * validity[..., None]) + 1e-6)
+    return change * kept
