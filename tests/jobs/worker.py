@@ -26,7 +26,7 @@ from model_core.video import segments
 PLACES = {
     "in the middle of a chunk": (run.SegmentWriter, "append", 12),
     "between a chunk and its record": (run._State, "save", 2),
-    "after a record": (run, "_encode_chunk", 3),
+    "after a record": (run, "_frames", 3),
     "before joining": (run, "_join", 1),
     "while joining": (run, "join_segments", 1),
     "in the middle of encoding": (segments, "_lasts", 9),
