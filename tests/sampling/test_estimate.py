@@ -28,6 +28,7 @@ def run_for_real(make_backbone, make_conditioning):
         @dataclass
         class Counting:
             latent_spec = SPEC
+            uses_baseline = False
 
             def prepare(self, inputs):
                 return make_conditioning(len(inputs.motion), 0 if inputs.history is None else len(inputs.history))
