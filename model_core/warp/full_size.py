@@ -164,7 +164,7 @@ class FullSize:
 
 
 def _without_noise(change: np.ndarray, validity: np.ndarray) -> np.ndarray:
-    """A network's change (h, w, 3) without what is too small to be meant, where the portrait shows the pixel anyway.
+    """A network's change (h, w, 3) without faint noise, where the portrait shows the pixel anyway.
 
     Enlarged, a network's faint noise would lie as a pattern over flat backgrounds and skin.
     """

@@ -54,7 +54,7 @@ def mesh_flow(
             painted: the far cheek of a turned head stays behind the near one.
         size: (h, w) of the grid.
         step: pixels of the frame from one grid point to the next.
-        two_sided: so many of the first triangles are painted from both sides.
+        two_sided: number of triangles, from the first, that are painted from both sides.
     """
     corners = target[triangles]
     order = _far_to_near(corners, two_sided)
