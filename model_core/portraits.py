@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .faces.analyze import analyze_frames
-from .faces.analyzer import FaceAnalyzer
+from .faces.analyzer import FaceAnalyzer, FaceDetection
 from .motion.response import probe_landmarks
 from .types import FaceTrack
 from .warp import PortraitLayers
@@ -44,9 +44,20 @@ def with_readings(image: np.ndarray, track: FaceTrack, analyzer: FaceAnalyzer) -
     rows = []
     for landmarks in (probe_landmarks(track) - move) * scale:
         faces = analyzer.detect(layers.carry(landmarks[None]).frames[0])
-        read = faces[0].blendshapes if faces else None
-        rows.append(np.full(track.blendshapes.shape[1], np.nan, np.float32) if read is None else read)
-    return replace(track, readings=np.stack(rows).astype(np.float32))
+        rows.append(_reading(faces[0] if faces else None, track.blendshapes.shape[1]))
+    return replace(track, readings=np.stack(rows))
+
+
+def _reading(face: FaceDetection | None, coefficients: int) -> np.ndarray:
+    """Coefficients and pose of one face as one row of float32; NaN where the analyser does not say."""
+    shapes = None if face is None else face.blendshapes
+    pose = None if face is None else face.pose
+    return np.concatenate(
+        [
+            np.full(coefficients, np.nan, np.float32) if shapes is None else shapes,
+            np.full(3, np.nan, np.float32) if pose is None else pose,
+        ]
+    ).astype(np.float32)
 
 
 def _around(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

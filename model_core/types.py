@@ -103,8 +103,10 @@ class FaceTrack:
             on demand.
         blendshapes: (F, 51) float32 in [0, 1], expression coefficients in the order of ``faces/blendshapes.py``; None
             where the analyser reads none, or not in every frame that shows the face.
-        readings: of a portrait, (31, 51) float32: what the analyser reads on it carried to some basic expressions
-            (``motion/response.py``); None where it was not asked.
+        poses: (F, 3) float32, how the head is turned as the analyser reads it, rotation vectors in radians; see
+            ``FaceDetection.pose``. None where it does not say, or not in every frame that shows the face.
+        readings: of a portrait, (31, 54) float32: what the analyser reads on it carried to some basic expressions, 51
+            coefficients and the pose (``motion/response.py``); None where it was not asked.
     """
 
     boxes: np.ndarray
@@ -114,6 +116,7 @@ class FaceTrack:
     size: tuple[int, int]
     label_maps: np.ndarray | None = None
     blendshapes: np.ndarray | None = None
+    poses: np.ndarray | None = None
     readings: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -122,16 +125,19 @@ class FaceTrack:
     def take(self, frames: Sequence[int]) -> FaceTrack:
         """The same track at some frames only, in the order given."""
         index = np.asarray(frames, dtype=np.int64)
-        labels = None if self.label_maps is None else self.label_maps[index]
-        shapes = None if self.blendshapes is None else self.blendshapes[index]
+
+        def at(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[index]
+
         return replace(
             self,
             boxes=self.boxes[index],
             landmarks=self.landmarks[index],
             confidence=self.confidence[index],
             detected=self.detected[index],
-            label_maps=labels,
-            blendshapes=shapes,
+            label_maps=at(self.label_maps),
+            blendshapes=at(self.blendshapes),
+            poses=at(self.poses),
         )
 
 

@@ -33,7 +33,7 @@ class ExpressionReader:
 
     def __init__(self, model_path: str | Path | None = None, *, folders: Sequence[str | Path] = ()) -> None:
         path = find_model(model_path, folders=folders)
-        self._landmarker = create_landmarker(path, max_faces=1, min_confidence=_MIN_CONFIDENCE, poses=True)
+        self._landmarker = create_landmarker(path, max_faces=1, min_confidence=_MIN_CONFIDENCE)
         # closing must come before the interpreter takes MediaPipe's module apart
         self._close = weakref.finalize(self, self._landmarker.close)
 

@@ -23,6 +23,9 @@ class FaceDetection:
             then it is drawn from the landmarks on demand.
         blendshapes: (51,) float32 in [0, 1], expression coefficients in the order of ``blendshapes.py``, or None from
             an analyser that reads none.
+        pose: (3,) float32, how the head is turned as the analyser reads it: a rotation vector in radians, axes of the
+            picture (x to the right, y down, z away from the viewer), from a head that looks straight out of it; None
+            from an analyser that does not say.
     """
 
     box: np.ndarray
@@ -30,6 +33,7 @@ class FaceDetection:
     confidence: float
     label_map: np.ndarray | None = None
     blendshapes: np.ndarray | None = None
+    pose: np.ndarray | None = None
 
 
 class FaceAnalyzer(Protocol):

@@ -48,10 +48,13 @@ class _Face:
     Attributes:
         points: (478, 3) float32 in pixels of the frame.
         blendshapes: (51,) float32 in [0, 1]; None from a network that lacks some.
+        pose: (3,) float32, see ``FaceDetection``; None where only a part of the frame was looked at, or the frame
+            turned: the landmarker's camera then stands elsewhere.
     """
 
     points: np.ndarray
     blendshapes: np.ndarray | None
+    pose: np.ndarray | None
 
 
 class MediaPipeAnalyzer:
@@ -102,7 +105,9 @@ class MediaPipeAnalyzer:
         if not faces and self.rotations:
             for quarters in (2, 1, 3):
                 turned = self._detect_upright(np.rot90(frame, quarters))
-                faces = [replace(f, points=_turned_back(f.points, frame.shape[:2], quarters)) for f in turned]
+                faces = [
+                    replace(f, points=_turned_back(f.points, frame.shape[:2], quarters), pose=None) for f in turned
+                ]
                 if faces:
                     break
         faces.sort(key=lambda face: _area(face.points), reverse=True)
@@ -145,7 +150,7 @@ class MediaPipeAnalyzer:
         if 0 in part.shape:
             return []
         offset = np.array((left, top, 0), dtype=np.float32)
-        return [replace(face, points=face.points + offset) for face in self._look(part, min_side=_TILE_SIDE)]
+        return [replace(face, points=face.points + offset, pose=None) for face in self._look(part, min_side=_TILE_SIDE)]
 
     def _look(self, picture: np.ndarray, *, min_side: int = _MIN_SIDE) -> list[_Face]:
         """The faces, in pixels of the picture, which is enlarged for the network where it is small."""
@@ -160,8 +165,14 @@ class MediaPipeAnalyzer:
         unit = np.array((width, height, width), dtype=np.float32)
         found = self._landmarker.detect(image)
         return [
-            _Face(np.array([(p.x, p.y, p.z) for p in points], dtype=np.float32) * unit, _coefficients(shapes))
-            for points, shapes in zip(found.face_landmarks, found.face_blendshapes, strict=True)
+            _Face(
+                np.array([(p.x, p.y, p.z) for p in points], dtype=np.float32) * unit,
+                _coefficients(shapes),
+                _pose(matrix),
+            )
+            for points, shapes, matrix in zip(
+                found.face_landmarks, found.face_blendshapes, found.facial_transformation_matrixes, strict=True
+            )
             if len(points) == NUM_LANDMARKS
         ]
 
@@ -195,12 +206,11 @@ def _known_places(folders: Sequence[str | Path]) -> Iterator[Path]:
         yield Path(place) / _PACKAGED_NAME
 
 
-def create_landmarker(path: Path, *, max_faces: int, min_confidence: float, poses: bool = False) -> Any:
-    """MediaPipe's own landmarker in IMAGE mode, with blendshapes.
+def create_landmarker(path: Path, *, max_faces: int, min_confidence: float) -> Any:
+    """MediaPipe's own landmarker in IMAGE mode, with blendshapes and each face's transformation matrix.
 
     Args:
         path: the network's file, see ``find_model``.
-        poses: give each face's transformation matrix too.
     Raises:
         DependencyError: mediapipe, or a library of the system that it opens, is missing.
     """
@@ -212,7 +222,7 @@ def create_landmarker(path: Path, *, max_faces: int, min_confidence: float, pose
     options = FaceLandmarkerOptions(
         # bytes instead of a path: the library opens no path with characters foreign to the system's locale
         base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
-        output_facial_transformation_matrixes=poses,
+        output_facial_transformation_matrixes=True,
         num_faces=max_faces,
         min_face_detection_confidence=min_confidence,
         min_face_presence_confidence=min_confidence,
@@ -235,6 +245,13 @@ def _coefficients(shapes: Sequence[Any]) -> np.ndarray | None:
     return np.array([scores[name] for name in BLENDSHAPES], dtype=np.float32).clip(0.0, 1.0)
 
 
+def _pose(matrix: np.ndarray) -> np.ndarray:
+    """The head's turn in a transformation matrix (4, 4), whose axes are right, up and towards the viewer; (3,)."""
+    axes = np.asarray(matrix, dtype=np.float64)[:3, :3]
+    turn, _ = cv2.Rodrigues(axes / np.linalg.norm(axes, axis=0))
+    return (turn[:, 0] * (1, -1, -1)).astype(np.float32)
+
+
 def _detection(face: _Face, size: tuple[int, ...]) -> FaceDetection:
     points = face.points
     height, width = size
@@ -248,6 +265,7 @@ def _detection(face: _Face, size: tuple[int, ...]) -> FaceDetection:
         landmarks=points,
         confidence=max(inside * min(1.0, apart / _CLEAR_EYES), 0.01),
         blendshapes=face.blendshapes,
+        pose=face.pose,
     )
 
 

@@ -63,10 +63,10 @@ def smooth_track(
     beta: float = 8.0,
     zero_phase: bool = True,
 ) -> FaceTrack:
-    """The track with landmarks, boxes and blendshapes filtered; the settings of ``one_euro``.
+    """The track with landmarks, boxes, blendshapes and poses filtered; the settings of ``one_euro``.
 
     Speeds are measured in sizes of the face (the side of its median box), so that the same settings serve
-    every resolution; blendshapes have no unit and are filtered as they are. Label maps stay as they were parsed.
+    every resolution; blendshapes and poses (radians) are filtered as they are. Label maps stay as they were parsed.
     """
     sides = np.sqrt(np.maximum(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1), 1e-6))
     unit = float(np.median(sides))
@@ -76,11 +76,20 @@ def smooth_track(
         made = one_euro(track.landmarks[part] / unit, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase)
         landmarks[part] = made * unit
     boxes = one_euro(track.boxes / unit, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase) * unit
-    shapes = track.blendshapes
-    if shapes is not None:
-        calmed = one_euro(shapes, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase)
-        shapes = calmed.astype(np.float32)
-    return replace(track, landmarks=landmarks, boxes=boxes.astype(np.float32), blendshapes=shapes)
+
+    def calmed(values: np.ndarray | None) -> np.ndarray | None:
+        if values is None:
+            return None
+        made = one_euro(values, fps=fps, min_cutoff=min_cutoff, beta=beta, zero_phase=zero_phase)
+        return made.astype(np.float32)
+
+    return replace(
+        track,
+        landmarks=landmarks,
+        boxes=boxes.astype(np.float32),
+        blendshapes=calmed(track.blendshapes),
+        poses=calmed(track.poses),
+    )
 
 
 def _causal(values: np.ndarray, fps: float, min_cutoff: float, beta: float, derivative_cutoff: float) -> np.ndarray:

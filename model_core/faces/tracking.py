@@ -188,7 +188,13 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
     confidence = np.zeros(len(chosen), dtype=np.float32)
     confidence[known] = [face.confidence for face in faces]
     labels = [face.label_map for face in faces if face.label_map is not None]
-    shapes = [face.blendshapes for face in faces if face.blendshapes is not None]
+
+    def read(values: list[np.ndarray | None]) -> np.ndarray | None:
+        known_values = [value for value in values if value is not None]
+        if len(known_values) < len(values):
+            return None
+        return _between(np.stack(known_values).astype(np.float32), before, after, share, gaps)
+
     return FaceTrack(
         boxes=_between(boxes, before, after, share, gaps),
         landmarks=_between(landmarks, before, after, share, gaps),
@@ -196,9 +202,8 @@ def _filled(chosen: list[FaceDetection | None], *, size: tuple[int, int], hold: 
         detected=detected,
         size=size,
         label_maps=np.stack(labels)[before] if len(labels) == len(faces) else None,
-        blendshapes=_between(np.stack(shapes).astype(np.float32), before, after, share, gaps)
-        if len(shapes) == len(faces)
-        else None,
+        blendshapes=read([face.blendshapes for face in faces]),
+        poses=read([face.pose for face in faces]),
     )
 
 

@@ -32,7 +32,7 @@ BLOCK = 256
 MissingFace = Literal["interpolate", "hold", "error"]
 
 _LAST = "last"
-_TRACK_PARTS = ("boxes", "landmarks", "confidence", "detected", "blendshapes")
+_TRACK_PARTS = ("boxes", "landmarks", "confidence", "detected", "blendshapes", "poses")
 """Of a stored track; the last is left out where the analyser reads none."""
 _SHORT_GAP = 8
 """Frames without the face that are bridged when it is pasted into the driving frame; longer, and it fades out."""
@@ -154,9 +154,13 @@ def _save_block(
         "boxes": torch.from_numpy(np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)),
         "landmarks": torch.from_numpy(np.stack(landmarks) if landmarks else np.zeros((0, 478, 3), np.float32)),
     }
-    shapes = [face.blendshapes for face in faces if face.blendshapes is not None]
-    if shapes and len(shapes) == len(faces):
-        tensors["blendshapes"] = torch.from_numpy(np.stack(shapes))
+    for name, values in (
+        ("blendshapes", [face.blendshapes for face in faces]),
+        ("poses", [face.pose for face in faces]),
+    ):
+        said = [value for value in values if value is not None]
+        if said and len(said) == len(faces):
+            tensors[name] = torch.from_numpy(np.stack(said))
     notes = {"size": f"{size[0]} {size[1]}"} | ({_LAST: "yes"} if last else {})
     place.save(place.faces(number), tensors, notes)
 
@@ -211,9 +215,14 @@ def follow_driving_face(
 def _stored_detections(tensors: Mapping[str, Tensor]) -> list[list[FaceDetection]]:
     """A block as ``_save_block`` was given it."""
     boxes, landmarks = tensors["boxes"].numpy(), tensors["landmarks"].numpy()
-    shapes = tensors["blendshapes"].numpy() if "blendshapes" in tensors else [None] * len(boxes)
-    parts = zip(boxes, landmarks, tensors["confidence"].tolist(), shapes, strict=True)
-    faces = (FaceDetection(box, points, sure, blendshapes=coefficients) for box, points, sure, coefficients in parts)
+    shapes, poses = (
+        tensors[name].numpy() if name in tensors else [None] * len(boxes) for name in ("blendshapes", "poses")
+    )
+    parts = zip(boxes, landmarks, tensors["confidence"].tolist(), shapes, poses, strict=True)
+    faces = (
+        FaceDetection(box, points, sure, blendshapes=coefficients, pose=pose)
+        for box, points, sure, coefficients, pose in parts
+    )
     return [[next(faces) for _ in range(count)] for count in tensors["counts"].tolist()]
 
 

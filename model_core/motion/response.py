@@ -8,6 +8,9 @@ the retargeted face that makes the portrait read as far from its own expression 
 The model is logistic, as the coefficients are: logit(read) = logit(own) + slopes @ controls. Corrections are damped and
 bounded, so that a face on which nothing can be read is left alone. At rest there is nothing to correct.
 
+Expressions are also read as movements of the head: a jaw that drops reads as a head that nods. What no head has done is
+taken back from its turn.
+
 Lids and irises are read on carried pictures too, but about half as far as they have moved; see ``shown_lids``.
 """
 
@@ -22,7 +25,7 @@ from ..types import FaceTrack
 from .alignment import face_centre, face_size
 from .expressions import expression_names, expression_offsets, neutral_face
 from .features import close_lids
-from .head import rotation
+from .head import rotation, rotation_matrix, rotation_vector
 
 
 def _sides(*names: str) -> tuple[str, ...]:
@@ -60,6 +63,7 @@ _DAMPING = 0.08
 _LEAST_SLOPE = 0.05  # of the logistic curve: what reads as nothing yet begins to read farther on
 _MOST = np.array([0.6] * len(_EXPRESSIONS) + [0.5])
 _STEPS = 5
+_MOST_MISREAD = 0.2  # radians
 
 _LIDS_READ = 0.5
 _GAZE_READ, _GAZE_LIMIT = np.array([0.6, 0.5]), np.array([0.35, 0.2])
@@ -89,10 +93,13 @@ class Response:
     Attributes:
         own: (S,) logits of what is read on the portrait as it is.
         slopes: (S, C) logits by which that changes for one unit of each control.
+        turns: (3, C), the rotation vector about the head's own axes, in radians, that is read for one unit of each
+            control although the head stays as it is; 0 where the analyser reads no poses.
     """
 
     own: np.ndarray
     slopes: np.ndarray
+    turns: np.ndarray
 
     def correct(self, change: np.ndarray, lids: np.ndarray, wanted: np.ndarray) -> Correction:
         """The change that makes the portrait read as wanted.
@@ -102,7 +109,7 @@ class Response:
             lids: (F, 1), the share of their opening by which the lids close so far.
             wanted: (F, 51), by how much the coefficients should change.
         """
-        start = np.concatenate([change.reshape(len(change), -1) @ _projection(), lids], axis=1)
+        start = _controls(change, lids)
         read = _logistic(self.own)
         target = np.clip(read + _signals(wanted), np.minimum(read, _logistic(-_EXTREME)), _logistic(_EXTREME))
         weights = np.array([weight for weight, _ in _SIGNALS])
@@ -116,6 +123,12 @@ class Response:
             right = transposed @ ((target - guess) * weights)[..., None] - _DAMPING * added[..., None]
             added = np.clip(added + np.linalg.solve(left, right)[..., 0], -_MOST, _MOST)
         return Correction(np.tensordot(added[:, :-1], _basis(), axes=1), added[:, -1:])
+
+    def misread_turn(self, change: np.ndarray, lids: np.ndarray) -> np.ndarray:
+        """The turn (F, 3) that is read for an expression alone; arguments as of ``correct``."""
+        turn = _controls(change, lids) @ self.turns.T
+        angle = np.linalg.norm(turn, axis=1, keepdims=True)
+        return turn * np.minimum(1, _MOST_MISREAD / np.maximum(angle, 1e-9))
 
 
 def shown_lids(shares: list[np.ndarray]) -> list[np.ndarray]:
@@ -148,17 +161,26 @@ def response_of(readings: np.ndarray) -> Response | None:
     """How a portrait reads.
 
     Args:
-        readings: (31, 51), the coefficients of the portrait carried to ``probe_landmarks``; rows of NaN where no face
-            was found.
+        readings: (31, 54), coefficients and pose of the portrait carried to ``probe_landmarks``; rows of NaN where no
+            face was found, poses of NaN where the analyser reads none.
     Returns:
         None where no face was found on the portrait as it is.
     """
-    logits = _logits(_signals(readings))
+    logits = _logits(_signals(readings[:, :-3]))
     seen = ~np.isnan(logits).any(axis=1)
     if not seen[0]:
         return None
     slopes = np.linalg.lstsq(_probes()[seen], logits[seen] - logits[0], rcond=None)[0].T
-    return Response(logits[0], slopes)
+    return Response(logits[0], slopes, _turns(readings[:, -3:].astype(np.float64)))
+
+
+def _turns(poses: np.ndarray) -> np.ndarray:
+    """(3, C) the turn from the first of the poses (N, 3) for one unit of each control."""
+    seen = ~np.isnan(poses).any(axis=1)
+    if not seen[0]:
+        return np.zeros((3, len(_MOST)))
+    heads = rotation_matrix(poses[seen])
+    return np.linalg.lstsq(_probes()[seen], rotation_vector(heads[0].T @ heads), rcond=None)[0].T
 
 
 def _probes() -> np.ndarray:
@@ -175,6 +197,11 @@ def _carried(portrait: np.ndarray, controls: np.ndarray) -> np.ndarray:
     made = own + np.tensordot(controls[:, :-1], _basis(), axes=1)
     close_lids(made, own, controls[:, -1:])
     return ((made @ held.T) * size + centre).astype(np.float32)
+
+
+def _controls(change: np.ndarray, lids: np.ndarray) -> np.ndarray:
+    """(F, C) how far each control is in a change of the face, (F, 478, 3), and in lids closed by a share, (F, 1)."""
+    return np.concatenate([change.reshape(len(change), -1) @ _projection(), lids], axis=1)
 
 
 def _basis() -> np.ndarray:

@@ -106,13 +106,16 @@ def retarget(
     open_lids(made, own, shares, strength.eyes)
     place_irises(made, own, moved, strength.gaze)
 
-    turn, beyond = _head_turn(held, still_held, turns, strength.head_rotation, turning)
+    since_rest = _turn_since_rest(driving, rest, still_held, turns)
+    if response is not None:
+        since_rest -= response.misread_turn(made - own, np.zeros((len(made), 1)))
+    turn, beyond = _head_turn(held, still_held, since_rest, strength.head_rotation, turning)
     nearer = nearer**strength.head_translation
     way = (centres - face_centre(still)) * (size / still_size) * strength.head_translation
     placed = made @ np.swapaxes(turn, -1, -2) * (nearer * size)[:, None, None]
     placed = (placed + (face_centre(portrait) + way)[:, None]).astype(np.float32)
     boxes = np.concatenate([placed[..., :2].min(axis=1), placed[..., :2].max(axis=1)], axis=1)
-    track = replace(driving, landmarks=placed, boxes=boxes, size=reference.size, label_maps=None)
+    track = replace(driving, landmarks=placed, boxes=boxes, size=reference.size, label_maps=None, poses=None)
     return Retargeted(track, far | beyond)
 
 
@@ -160,15 +163,25 @@ def _region_weights(own: np.ndarray, strength: MotionStrength) -> np.ndarray:
     return shares @ np.array([strength.brows, strength.eyes, strength.mouth])
 
 
+def _turn_since_rest(driving: FaceTrack, rest: FaceTrack, still_held: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """How the driver's head has turned since rest: rotation vectors (F, 3) about its own axes.
+
+    The analyser's own poses are the better ones, since they take the camera into account.
+    """
+    if driving.poses is None or rest.poses is None:
+        return rotation_vector(still_held.T @ turns)
+    heads, still = (rotation_matrix(poses.astype(np.float64)) for poses in (driving.poses, rest.poses))
+    return rotation_vector(np.swapaxes(still, -1, -2) @ heads)
+
+
 def _head_turn(
-    held: np.ndarray, still_held: np.ndarray, turns: np.ndarray, strength: float, turning: Turning
+    held: np.ndarray, still_held: np.ndarray, since_rest: np.ndarray, strength: float, turning: Turning
 ) -> tuple[np.ndarray, np.ndarray]:
     """The portrait's head in every frame, (F, 3, 3) from upright, and the frames in which it was limited.
 
     A turn is bounded where the mesh would fold over: the picture shows nothing of the far side.
     """
     start = held if turning == "relative" else still_held
-    since_rest = rotation_vector(still_held.T @ turns)  # about the head's own axes
     wanted = start @ rotation_matrix(since_rest * strength)
     away = rotation_vector(held.T @ wanted)
     angle = np.linalg.norm(away[:, :2], axis=1)  # a tilt in the picture's plane hides nothing

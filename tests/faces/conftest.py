@@ -23,12 +23,13 @@ def make_detection(
     look: int = 0,
     label_map: np.ndarray | None = None,
     blendshapes: np.ndarray | None = None,
+    pose: np.ndarray | None = None,
 ) -> FaceDetection:
     """A square face around (x, y); every ``look`` has its own constellation of landmarks."""
     points = np.random.default_rng(look).uniform(-0.5, 0.5, (NUM_LANDMARKS, 3))
     landmarks = (points * side + (x, y, 0)).astype(np.float32)
     box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], dtype=np.float32)
-    return FaceDetection(box=box, landmarks=landmarks, confidence=0.9, label_map=label_map, blendshapes=blendshapes)
+    return FaceDetection(box, landmarks, 0.9, label_map=label_map, blendshapes=blendshapes, pose=pose)
 
 
 class ScriptedAnalyzer:

@@ -14,6 +14,7 @@ from model_core.faces.analyze import analyze_frames
 from model_core.faces.blendshapes import BLENDSHAPES
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer, _starts, _tiles, find_model
 from model_core.motion.components import RINGS
+from model_core.motion.head import rotation_matrix, rotation_vector
 from model_core.types import Component
 
 Read = Callable[..., np.ndarray]
@@ -98,6 +99,29 @@ def test_blendshapes_follow_a_face_into_tiles_and_rotations(analyzer: MediaPipeA
     for shapes in (turned[0].blendshapes, small.blendshapes):
         assert shapes is not None
         np.testing.assert_allclose(shapes, whole, atol=0.15)
+
+
+@needs_model
+def test_the_pose_is_of_the_picture_s_axes(analyzer: MediaPipeAnalyzer, real_image: Read) -> None:
+    """Tilted in the picture, the head's pose tilts by as much about the axis away from the viewer."""
+    picture = real_image("photo_man.jpg", 400)
+    height, width = picture.shape[:2]
+    tilt = cv2.getRotationMatrix2D((width / 2, height / 2), -15, 1.0)  # clockwise
+    tilted = cv2.warpAffine(picture, tilt, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    before, after = analyzer.detect(picture)[0].pose, analyzer.detect(tilted)[0].pose
+    assert before is not None and after is not None and before.shape == (3,) and before.dtype == np.float32
+    turn = rotation_vector(rotation_matrix(after.astype(float)) @ rotation_matrix(before.astype(float)).T)
+    np.testing.assert_allclose(np.degrees(turn), [0, 0, 15], atol=4)
+    mirrored = analyzer.detect(np.ascontiguousarray(picture[:, ::-1]))[0].pose
+    assert mirrored is not None
+    np.testing.assert_allclose(mirrored, before * (1, -1, -1), atol=0.06)
+
+
+@needs_model
+def test_no_pose_is_told_of_a_part_or_a_turned_frame(real_image: Read) -> None:
+    picture = np.ascontiguousarray(np.rot90(real_image("photo_man.jpg", 400), 2))
+    (found,) = MediaPipeAnalyzer(rotations=True, tiles=False).detect(picture)
+    assert found.blendshapes is not None and found.pose is None
 
 
 @needs_model

@@ -79,6 +79,14 @@ def test_blendshapes_are_calmed_and_stay_within_their_range() -> None:
     assert smooth_track(replace(track, blendshapes=None)).blendshapes is None
 
 
+def test_poses_are_calmed_too() -> None:
+    landmarks, boxes = np.zeros((20, 478, 3), np.float32), np.tile(np.float32([0, 0, 100, 100]), (20, 1))
+    trembling = np.tile(np.float32([0.0, 0.02]), 10)[:, None].repeat(3, axis=1)
+    track = FaceTrack(boxes, landmarks, np.ones(20, np.float32), np.ones(20, bool), (100, 100), poses=trembling)
+    made = smooth_track(track).poses
+    assert made is not None and np.abs(np.diff(made, axis=0)).max() < 0.01
+
+
 def test_bad_settings_are_named() -> None:
     with pytest.raises(InputError, match="fps 0"):
         one_euro(np.zeros(3), fps=0)

@@ -156,6 +156,18 @@ def test_blendshapes_are_filled_in_as_landmarks_are(detection: Detect, policy: G
     assert taken is not None and taken[:, 0].tolist() == pytest.approx([0.8, 0.2])
 
 
+def test_poses_are_filled_in_and_taken(detection: Detect) -> None:
+    first, last = np.float32([0.0, 0.2, 0.0]), np.float32([0.0, 0.4, 0.0])
+    frames = [[detection(100, 200, pose=first)], [], [detection(100, 200, pose=last)]]
+    track = track_face(frames, size=SIZE, name="clip")
+    assert track.poses is not None
+    np.testing.assert_allclose(track.poses[:, 1], [0.2, 0.3, 0.4], rtol=1e-6)
+    assert (
+        track.take([2]).poses is not None
+        and track_face([*frames, [detection(100, 200)]], size=SIZE, name="clip").poses is None
+    )
+
+
 def test_one_detection_without_blendshapes_leaves_the_clip_without(detection: Detect) -> None:
     """A coefficient that nobody read is unknown; a guess would drive a face."""
     read = np.full(51, 0.5, np.float32)

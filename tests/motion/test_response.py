@@ -9,6 +9,7 @@ from model_core.errors import InputError
 from model_core.motion.alignment import face_size
 from model_core.motion.expressions import expression_names, expression_offsets, neutral_face
 from model_core.motion.features import lip_gap
+from model_core.motion.head import rotation, rotation_matrix, rotation_vector
 from model_core.motion.response import probe_landmarks, response_of, shown_gaze, shown_lids
 from model_core.motion.retarget import retarget
 from model_core.types import FaceTrack
@@ -32,13 +33,18 @@ def portrait() -> FaceTrack:
     return track((neutral_face() * 80 + 200)[None])
 
 
-def reader(portrait: FaceTrack, *, gain: float, cross_talk: float = 0.0):  # type: ignore[no-untyped-def]
-    """Reads jawOpen by the chin and a smile by the corners of the mouth, which lowers the jaw's."""
+def reader(portrait: FaceTrack, *, gain: float, cross_talk: float = 0.0, nod: float = 0.0):  # type: ignore[no-untyped-def]
+    """Reads jawOpen by the chin and a smile by the corners of the mouth, which lowers the jaw's.
+
+    The last three columns are the pose: a jaw that drops by the face's size reads as a nod (radians).
+    """
 
     def read(landmarks: np.ndarray) -> np.ndarray:
         way = (landmarks - portrait.landmarks[0]) / face_size(portrait.landmarks[0])
         jaw, wide = way[:, 152, 1], way[:, 291, 0] - way[:, 61, 0]
-        made = np.full((len(landmarks), 51), 0.02)
+        made = np.full((len(landmarks), 54), 0.02)
+        made[:, 51:] = (0.1, -0.2, 0.05)
+        made[:, 51] += nod * jaw
         made[:, NAMES.index("jawOpen")] = 1 / (1 + np.exp(3 - gain * jaw + cross_talk * wide))
         for side in ("Left", "Right"):
             made[:, NAMES.index(f"mouthSmile{side}")] = 1 / (1 + np.exp(3 - 10 * wide))
@@ -70,7 +76,7 @@ def test_what_reads_weakly_is_read_as_wanted(portrait: FaceTrack, gain: float, c
 
 
 def test_a_face_on_which_nothing_is_read_is_corrected_nowhere(portrait: FaceTrack) -> None:
-    response = response_of(np.full((31, 51), 0.3))
+    response = response_of(np.full((31, 54), 0.3))
     assert response is not None
     made = response.correct(np.zeros((1, 478, 3)), np.zeros((1, 1)), coefficients(jawOpen=1.0))
     np.testing.assert_allclose(made.offsets, 0, atol=1e-6)
@@ -82,6 +88,44 @@ def test_at_rest_nothing_is_corrected(portrait: FaceTrack) -> None:
     rest = track(neutral_face()[None] * 50 + 100, coefficients(jawOpen=0.2))
     made = retarget(rest, knows, rest=rest).track.landmarks
     np.testing.assert_allclose(made, portrait.landmarks, atol=0.01)
+
+
+def test_a_dropping_jaw_that_reads_as_a_nod_is_not_nodded(portrait: FaceTrack) -> None:
+    said = coefficients(jawOpen=0.6)
+    rest = track(portrait.landmarks, coefficients())
+    size = face_size(portrait.landmarks[0])
+    driver = track(portrait.landmarks + expression_offsets(said) * np.float32(size), said)
+
+    def made(nod: float) -> np.ndarray:
+        knows = knowing(portrait, reader(portrait, gain=4.0, nod=nod))
+        return retarget(driver, knows, rest=rest).track.landmarks[0]
+
+    def nods(face: np.ndarray) -> float:
+        return float(rotation_vector(rotation(portrait.landmarks[0], face))[0])
+
+    jaw = (made(0.0) - portrait.landmarks[0])[152, 1] / size
+    assert jaw > 0.3 and nods(made(0.0)) == pytest.approx(0, abs=0.01)
+    assert nods(made(0.2)) == pytest.approx(-0.2 * jaw, rel=0.2)
+    assert nods(made(5.0)) == pytest.approx(-0.2, rel=0.05)  # bounded
+
+
+def test_the_head_turns_as_the_analyser_reads_it(portrait: FaceTrack) -> None:
+    rest = replace(track(portrait.landmarks, coefficients()), poses=np.float32([[0.1, 0.0, 0.0]]))
+    driver = replace(rest, poses=np.float32([[0.1, 0.3, 0.0]]))
+    ahead = retarget(driver, portrait, rest=rest).track
+    expected = rotation_vector(rotation_matrix(np.array([-0.1, 0.0, 0.0])) @ rotation_matrix(np.array([0.1, 0.3, 0.0])))
+    np.testing.assert_allclose(
+        rotation_vector(rotation(portrait.landmarks[0], ahead.landmarks[0])), expected, atol=0.01
+    )
+    assert ahead.poses is None  # they were the driver's
+
+
+def test_an_analyser_without_poses_corrects_no_turn(portrait: FaceTrack) -> None:
+    readings = reader(portrait, gain=4.0, nod=0.5)(probe_landmarks(portrait))
+    readings[:, 51:] = np.nan
+    response = response_of(readings)
+    assert response is not None
+    assert not response.misread_turn(np.ones((2, 478, 3)), np.ones((2, 1))).any()
 
 
 def test_corrections_are_bounded(portrait: FaceTrack) -> None:
