@@ -1,8 +1,13 @@
-"""The inner mouth: teeth stay on skull and jaw while the lips move over them; the rest is a dark cavity."""
+"""The inner mouth: teeth stay on skull and jaw while the lips move over them; the rest is a dark cavity.
+
+Where it is dark between the teeth, the mouth is cut in two: the upper part moves with the skull, the lower one
+with the jaw, and between them the cavity opens. A mouth without such a gap, a smile, shows upper teeth only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,7 +25,10 @@ _CHIN = np.array([152, 148, 377, 175, 199])
 _SHUT = 0.015  # face sizes: up to that a mouth shows nothing, from twice that on all
 _OPEN = 0.07  # face sizes: a portrait's mouth less open than that shows no teeth
 _MARGIN = 0.15  # face sizes around the opening that are kept of the picture
-_DARK = np.array([0.34, 0.24, 0.24])
+_GRID = (24, 15)  # where a mouth's brightness is measured, from lip to lip and from corner to corner
+_DARK = 0.55  # of the brightest row between the lips: darker than that is the gap between the teeth
+_EDGE = 0.012  # face sizes over which teeth end
+_CAVITY = np.array([0.34, 0.24, 0.24])
 """Colour of the cavity as a share of the lips'."""
 
 
@@ -32,18 +40,21 @@ class InnerMouth:
         patch: what is seen between the lips, continued beyond them; None of a closed mouth.
         landmarks: (478, 3), of the portrait.
         cavity: (3,) float, the colour where nothing is known.
+        seam: where between the lips, 0 at the upper one, what moves with the skull ends and what moves with the jaw
+            begins; 1 where nothing moves with the jaw.
     """
 
     patch: Patch | None
     landmarks: np.ndarray
     cavity: np.ndarray
+    seam: float
 
     @classmethod
     def of(cls, image: np.ndarray, landmarks: np.ndarray) -> InnerMouth:
         size = face_size(landmarks)
         opening = np.linalg.norm(landmarks[_LOWER] - landmarks[_UPPER], axis=1).max()
         patch = cut_patch(image, landmarks[_OUTLINE, :2], margin=_MARGIN * size) if opening > _OPEN * size else None
-        return cls(patch, landmarks, _lip_colour(image, landmarks) * _DARK)
+        return cls(patch, landmarks, _lip_colour(image, landmarks) * _CAVITY, _seam(image, landmarks))
 
     def paint(self, frame: np.ndarray, validity: np.ndarray, target: np.ndarray) -> None:
         """Draw what is between the lips of ``target`` (478, 3), in place."""
@@ -55,8 +66,8 @@ class InnerMouth:
         self._paint_cavity(frame, validity, box, target)
         if self.patch is not None:
             x, y = box.places()
-            at_x, at_y = self._to_own(x, y, target)
-            self.patch.paint(frame, validity, box, at_x, at_y)
+            for at_x, at_y, shown in self._to_own(x, y, target):
+                self.patch.paint(frame, validity, replace(box, cover=box.cover * shown), at_x, at_y)
 
     def _paint_cavity(self, frame: np.ndarray, validity: np.ndarray, box: Box, target: np.ndarray) -> None:
         depth = cv2.distanceTransform((box.cover > 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
@@ -65,18 +76,43 @@ class InnerMouth:
         blend(frame[box.part], colour.astype(np.float32), box.cover)
         blend(validity[box.part], np.zeros_like(box.cover), box.cover)
 
-    def _to_own(self, x: np.ndarray, y: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where pixels of the frame lie in the portrait: upper teeth by the skull, lower ones by the jaw."""
+    def _to_own(self, x: np.ndarray, y: np.ndarray, target: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """Where pixels of the frame lie in the portrait, and how much they show: by the jaw, then by the skull."""
         skull = _rigid_map(target[SKULL, :2], self.landmarks[SKULL, :2])
         dropped = self.landmarks[_CHIN, :2].mean(axis=0) - _apply(skull, target[_CHIN, :2].mean(axis=0))
-        top, bottom = target[_UPPER, 1], target[_LOWER, 1]
-        columns = target[_UPPER, 0]
-        order = np.argsort(columns)
-        upper, lower = (np.interp(x, columns[order], line[order]) for line in (top, bottom))
-        share = np.clip((y - upper) / np.maximum(lower - upper, 1.0), 0, 1)
-        share = share * share * (3 - 2 * share)
-        own = [row[0] * x + row[1] * y + row[2] + share * way for row, way in zip(skull, dropped, strict=True)]
-        return own[0], own[1]
+        edge = max(_EDGE * face_size(self.landmarks), 0.7)
+        still_x, still_y = (row[0] * x + row[1] * y + row[2] for row in skull)
+        if self.seam < 1:
+            moved_x, moved_y = still_x + dropped[0], still_y + dropped[1]
+            below = moved_y - _between_lips(self.landmarks, moved_x, self.seam)
+            yield moved_x, moved_y, np.clip(below / edge + 0.5, 0, 1).astype(np.float32)
+        above = _between_lips(self.landmarks, still_x, self.seam) - still_y
+        yield still_x, still_y, np.clip(above / edge + 0.5 * (self.seam < 1), 0, 1).astype(np.float32)
+
+
+def _between_lips(face: np.ndarray, x: np.ndarray, share: float) -> np.ndarray:
+    """y at some x, a share of the way from the upper lip (0) to the lower one (1) of a face (478, 3)."""
+    columns = (face[_UPPER, 0] + face[_LOWER, 0]) / 2
+    order = np.argsort(columns)
+    line = face[_UPPER, 1] + share * (face[_LOWER, 1] - face[_UPPER, 1])
+    return np.interp(x, columns[order], line[order])
+
+
+def _seam(image: np.ndarray, landmarks: np.ndarray) -> float:
+    """The middle of what is dark between the lips; 1 where nothing is."""
+    rows, columns = _GRID
+    left, right = sorted(landmarks[_UPPER[[0, -1]], 0].tolist())
+    x = np.linspace(left + 0.25 * (right - left), left + 0.75 * (right - left), columns)
+    shares = np.linspace(0.1, 0.9, rows)
+    y = np.stack([_between_lips(landmarks, x, share) for share in shares])
+    grid = np.broadcast_to(x, y.shape)
+    seen = cv2.remap(image, (grid - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR)
+    brightness = np.median(seen.astype(np.float64).mean(axis=2), axis=1)
+    edges = np.flatnonzero(np.diff([0, *(brightness < _DARK * brightness.max()), 0])).reshape(-1, 2)
+    if not len(edges):
+        return 1.0
+    start, stop = max(edges.tolist(), key=lambda run: run[1] - run[0])
+    return float(shares[start:stop].mean())
 
 
 def _lip_colour(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

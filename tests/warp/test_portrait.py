@@ -105,6 +105,19 @@ def test_the_teeth_of_an_open_mouth_stay_on_the_skull(picture: np.ndarray) -> No
     assert (closed[:, x, 0] > 180).sum() <= 1
 
 
+def test_the_teeth_of_a_smile_keep_their_height_when_the_jaw_drops(picture: np.ndarray) -> None:
+    smiling = expressed(jawOpen=0.25)
+    image = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    cv2.fillPoly(image, [np.rint(smiling[RINGS[Component.INNER_MOUTH], :2]).astype(np.int32)], (240, 240, 240))
+    layers = PortraitLayers.of(image, smiling, person_of(smiling))
+    made = layers.carry(expressed(jawOpen=0.9)[None])
+    x = int(smiling[13, 0])
+    before, after = (np.flatnonzero(frame[:, x, 0] > 190) for frame in (image, made.frames[0]))
+    assert len(before) > 5 and abs(len(after) - len(before)) <= 2
+    below = slice(after.max() + 4, after.max() + 10)
+    assert made.frames[0][below, x].max() < 80 and made.validity[0][below, x].max() < 0.1
+
+
 def test_what_a_moving_head_uncovers_has_no_validity(picture: np.ndarray, portrait: np.ndarray) -> None:
     person = person_of(portrait)
     layers = PortraitLayers.of(picture, portrait, person)
