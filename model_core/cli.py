@@ -101,12 +101,7 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ...")
     animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16", "float8"])
     _add_motion(animate)
-    animate.add_argument(
-        "--analyzer",
-        default="mediapipe",
-        choices=["mediapipe", "facer", "facer_person"],
-        help="what finds the faces; of facer's, the landmarks drive here, its parsing maps in ComfyUI's nodes",
-    )
+    _add_analyzer(animate)
     animate.add_argument(
         "--size",
         default="portrait",
@@ -147,7 +142,17 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--device", default="auto")
     compare.add_argument("--metrics", action="store_true", help="print how much expression arrives, by model")
     compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as of animate")
+    _add_analyzer(compare)
     _add_motion(compare)
+
+
+def _add_analyzer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--analyzer",
+        default="mediapipe",
+        choices=["mediapipe", "facer", "facer_person"],
+        help="what finds the faces; facer's parsing maps drive models that take them",
+    )
 
 
 def _add_heads(parser: argparse.ArgumentParser) -> None:

@@ -45,7 +45,7 @@ def desk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Desk:
     monkeypatch.setattr("model_core.commands.animate.load_analyzer", lambda name, **settings: square_analyzer)
-    monkeypatch.setattr("model_core.commands.compare.MediaPipeAnalyzer", lambda: square_analyzer)
+    monkeypatch.setattr("model_core.commands.compare.load_analyzer", lambda name, **settings: square_analyzer)
     save_model(tiny_model, tmp_path / "tiny.safetensors")
     save_image(square_frames(1)[0], tmp_path / "portrait.png")
     with VideoWriter(tmp_path / "driving.mp4", fps=25) as writer:

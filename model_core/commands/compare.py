@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
+from ..faces.backends import load_analyzer
 from ..faces.foreground import estimate_foreground
-from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import check_reference, load_image, save_image, to_float, to_uint8
 from ..models import PortraitModel, load_model
 from ..pipeline import animate
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     check_reference(image, name=args.reference)
     info = open_video(args.driving)
     pixels = read_video(args.driving, limit=args.frames)
-    analyzer = MediaPipeAnalyzer()
+    analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=choose_device(args.device))
     track = analyze_portrait(to_uint8(image)[0], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
     settings, size = motion_from(args), size_from(args.size)

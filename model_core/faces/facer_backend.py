@@ -122,6 +122,7 @@ class FacerAnalyzer:
         max_faces: int = 4,
     ) -> None:
         facer = _import_facer()
+        self.kind = "facer_person" if person else "facer"
         self.max_faces = max_faces
         self._mesh = mesh
         self._device = torch.device(device)

@@ -6,8 +6,8 @@ made of them is read from the disk a chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from ..motion.scenes import MotionSettings, Scene, place_scenes
 from ..types import FaceTrack
 from ..video.read import Shot, open_video, read_shots
 from ..video.segments import Clock
+from . import label_maps
 from .folder import JobFolder
 
 BLOCK = 256
@@ -33,7 +34,8 @@ MissingFace = Literal["interpolate", "hold", "error"]
 
 _LAST = "last"
 _TRACK_PARTS = ("boxes", "landmarks", "confidence", "detected", "blendshapes", "poses")
-"""Of a stored track; the last is left out where the analyser reads none."""
+"""Of a stored track; the last two are left out where the analyser reads none."""
+_TICKETS = "label_tickets"
 _SHORT_GAP = 8
 """Frames without the face that are bridged when it is pasted into the driving frame; longer, and it fades out."""
 _FADE = 4
@@ -51,11 +53,19 @@ class FaceSettings:
 
 @dataclass(frozen=True)
 class StoredTrack:
-    """A face track in a file, of which only what is taken comes into memory."""
+    """A face track in a file, of which only what is taken comes into memory.
+
+    Attributes:
+        path: its safetensors file.
+        frames: their number.
+        size: (H, W) of the frames in pixels.
+        blocks: the files that hold its label maps, by the number of the block.
+    """
 
     path: Path
     frames: int
     size: tuple[int, int]
+    blocks: dict[int, Path] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.frames
@@ -68,7 +78,9 @@ class StoredTrack:
                 for name in _TRACK_PARTS
                 if name in file.keys()  # noqa: SIM118 - not a mapping
             }
-        return FaceTrack(**parts, size=self.size)
+            tickets = file.get_slice(_TICKETS)[frames.start : frames.stop] if _TICKETS in file.keys() else []  # noqa: SIM118
+        maps = [label_maps.read(ticket, self.blocks) for ticket in tickets]
+        return FaceTrack(**parts, size=self.size, label_maps=np.stack(maps) if maps else None)
 
 
 @dataclass(frozen=True)
@@ -161,6 +173,9 @@ def _save_block(
         said = [value for value in values if value is not None]
         if said and len(said) == len(faces):
             tensors[name] = torch.from_numpy(np.stack(said))
+    labels = [face.label_map for face in faces if face.label_map is not None]
+    if labels and len(labels) == len(faces):
+        tensors |= label_maps.pack(labels)
     notes = {"size": f"{size[0]} {size[1]}"} | ({_LAST: "yes"} if last else {})
     place.save(place.faces(number), tensors, notes)
 
@@ -188,8 +203,8 @@ def follow_driving_face(
     size, number = (0, 0), 0
     while (stored := place.load(place.faces(number))) is not None:
         tensors, notes = stored
+        detections += _stored_detections(tensors, block=number)
         size, number = _size(notes), number + 1
-        detections += _stored_detections(tensors)
         starts += [Fraction(top, bottom) for top, bottom in tensors["starts"].tolist()]
     fps = open_video(driving).fps
     track = follow_face(
@@ -203,26 +218,27 @@ def follow_driving_face(
         fps=float(fps),
     ).track
     arrays = {name: getattr(track, name) for name in _TRACK_PARTS}
+    arrays[_TICKETS] = track.label_maps
+    track = replace(track, label_maps=None)
     place.save(place.track, {name: torch.from_numpy(part) for name, part in arrays.items() if part is not None}, {})
+    blocks = {block: place.faces(block) for block in range(number)}
     return DrivingFace(
-        track=StoredTrack(place.track, len(track), track.size),
+        track=StoredTrack(place.track, len(track), track.size, blocks),
         clock=Clock(tuple(starts), fps),
         scenes=place_scenes(track, reference, motion),
         presence=presence(track.detected),
     )
 
 
-def _stored_detections(tensors: Mapping[str, Tensor]) -> list[list[FaceDetection]]:
-    """A block as ``_save_block`` was given it."""
+def _stored_detections(tensors: dict[str, Tensor], *, block: int) -> list[list[FaceDetection]]:
+    """A block as ``_save_block`` was given it, with tickets for label maps."""
     boxes, landmarks = tensors["boxes"].numpy(), tensors["landmarks"].numpy()
     shapes, poses = (
         tensors[name].numpy() if name in tensors else [None] * len(boxes) for name in ("blendshapes", "poses")
     )
-    parts = zip(boxes, landmarks, tensors["confidence"].tolist(), shapes, poses, strict=True)
-    faces = (
-        FaceDetection(box, points, sure, blendshapes=coefficients, pose=pose)
-        for box, points, sure, coefficients, pose in parts
-    )
+    labels = label_maps.tickets(tensors, block=block) or [None] * len(boxes)
+    parts = zip(boxes, landmarks, tensors["confidence"].tolist(), labels, shapes, poses, strict=True)
+    faces = (FaceDetection(*part) for part in parts)
     return [[next(faces) for _ in range(count)] for count in tensors["counts"].tolist()]
 
 

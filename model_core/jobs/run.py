@@ -38,7 +38,7 @@ from .folder import JobFolder
 from .identity import Identity, changed, digest_of, file_digest, model_digest, tensor_digest
 from .paste import AtModelSize, AtPortraitSize, Finisher, OntoDriving, Pasting
 
-_FORMAT = 2
+_FORMAT = 3
 """Of the job's folder; raise it with every change of what is computed, and old folders start anew."""
 _KEY = "vividportraits_job"
 _DECODED_AT_ONCE = 8
@@ -200,7 +200,7 @@ def _faces_identity(job: VideoJob, analyzer: FaceAnalyzer) -> Identity:
         "format": _FORMAT,
         "driving": file_digest(job.driving),
         "frames": job.frames,
-        "analyzer": type(analyzer).__name__,
+        "analyzer": getattr(analyzer, "kind", type(analyzer).__name__),
     }
 
 
