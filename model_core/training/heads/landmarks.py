@@ -18,7 +18,7 @@ from .scene import Camera, Optics
 
 _UPPER, _LOWER = (np.array(ring) for ring in INNER_MOUTH_RINGS)
 _TOUCHING, _APART = 1.15, 3.0
-"""Gaps between the inner lips, as multiples of that at rest: up to the one they touch, from the other on all is seen."""
+"""Gaps between the inner lips, as multiples of that at rest: up to the one they touch, from the other on all shows."""
 
 
 @cache
