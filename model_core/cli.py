@@ -156,7 +156,7 @@ def _add_analyzer(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_heads(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="table, demo", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="table, demo, clips", required=True)
     table = actions.add_parser("table", help="measure what expressions do to the landmarks")
     table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
     demo = actions.add_parser("demo", help="draw the example portrait and driving clip")
@@ -164,6 +164,13 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
         action.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
     table.add_argument("output", help="file to write (.safetensors)")
     demo.add_argument("output", help="folder for the two files")
+    clips = actions.add_parser("clips", help="render clips of heads for training, where they are not yet")
+    clips.add_argument("output", help="folder for the prepared clips (.npz)")
+    clips.add_argument("--ict", required=True, metavar="HEAD", help="as head of the others")
+    clips.add_argument("--count", type=int, default=100)
+    clips.add_argument("--seed", type=int, default=0, help="of the first clip; from 10000000 on they are held out")
+    clips.add_argument("--frames", type=int, default=10, help="of each clip, after the portrait")
+    clips.add_argument("--size", type=int, default=256)
 
 
 def _add_measure(commands: Any) -> None:

@@ -29,8 +29,12 @@ class FoldAutoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """The inverse of ``encode``; values are clamped to [-1, 1]."""
+        return self.unfold(latents).clamp(-1, 1)
+
+    def unfold(self, latents: Tensor) -> Tensor:
+        """``decode`` without the clamp, which would let no gradients through."""
         images = rearrange(latents, "n (c a b) h w -> n c (h a) (w b)", a=self.stride, b=self.stride)
-        return (images / self.scaling_factor).clamp(-1, 1)
+        return images / self.scaling_factor
 
 
 class KLAutoencoder(nn.Module):

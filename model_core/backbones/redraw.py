@@ -8,6 +8,7 @@ narrow models of any family.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from ..types import Baseline
 from .u_network import UNetwork
 
-_WIDTHS = (32, 48, 64)
+WIDTHS = (32, 48, 64)
+"""Of the first models that had one."""
 _FOLD = 2  # at half the size a pixel's neighbours are its channels: as sharp, and a quarter of the work
 _SEEN = 3 + 1 + 3
 _SCALE = 0.25
@@ -28,10 +30,11 @@ class Redraw(UNetwork):
 
     Args:
         fold: image pixels along each side of a latent position.
+        widths, depth: see ``UNetwork``; the finest size is half the picture's.
     """
 
-    def __init__(self, *, fold: int) -> None:
-        super().__init__(_SEEN * _FOLD**2, 3 * _FOLD**2, _WIDTHS)
+    def __init__(self, *, fold: int, widths: Sequence[int] = WIDTHS, depth: int = 0) -> None:
+        super().__init__(_SEEN * _FOLD**2, 3 * _FOLD**2, widths, depth=depth)
         self.fold = fold
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""``heads``: the table of expressions, and the examples, from a head that anyone can download."""
+"""``heads``: the table of expressions, examples and training clips, from a head that anyone can download."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from tqdm import tqdm
 
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..training.heads.correspondence import find_points, see_heads, write_table
+from ..training.heads.dataset import write_head
 from ..training.heads.demo import write_demo
 from ..training.heads.ict import load_head
+from ..training.heads.render import Renderer
 
 
 def run(args: argparse.Namespace) -> None:
     """What the words after ``heads`` ask for."""
-    {"table": _table, "demo": _demo}[args.action](args)
+    {"table": _table, "demo": _demo, "clips": _clips}[args.action](args)
 
 
 def _table(args: argparse.Namespace) -> None:
@@ -32,3 +34,11 @@ def _demo(args: argparse.Namespace) -> None:
     with tqdm(desc="frames") as bar:
         for path in write_demo(load_head(Path(args.head)), Path(args.output), progress=lambda done: bar.update()):
             print(f"wrote {path}")
+
+
+def _clips(args: argparse.Namespace) -> None:
+    head, output = load_head(Path(args.ict)), Path(args.output)
+    with Renderer() as renderer:
+        for seed in tqdm(range(args.seed, args.seed + args.count), desc="heads"):
+            write_head(output, renderer, head, seed, frames=args.frames, size=args.size)
+    print(f"clips in {output}")

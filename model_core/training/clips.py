@@ -7,8 +7,9 @@ A prepared clip is one ``.npz``:
     landmarks          (T, 478, 3) float32, x, y, z in pixels
     driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
     driving_images     (k, T, H, W, 3) uint8, optional: the frames of the first k of them, for masked frames
+    portraits          (p,) int64, optional: the first p frames, which are portraits and no part of the performance
 
-The synthetic avatars are written in this form directly; real clips are brought into it by prepare.py.
+Synthetic avatars and rendered heads are written in this form directly; real clips are brought into it by prepare.py.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..types import MotionKind
 from .carried import carried_sample
 from .config import DataConfig
 from .drawing import detector_jitter, parsing_map, random_colours
+from .focus import focus
 from .masked import masked_sample
 from .photos import photo_pairs
 
@@ -82,7 +84,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         reference_motion      (3, H, W) in [0, 1]
         frames                (N + F, 3, H, W) in [-1, 1]
         motion                (N + F, 3, H, W) in [0, 1]: parsing maps, randomly scaled; or masked frames
-        weights               (F, 2, H, W) in [0, 1]: person, and eyes, brows and mouth
+        weights               (F, 4, H, W) in [0, 1], see focus.py
 
     and with ``baseline``, the reference carried to the target frames' landmarks:
 
@@ -109,7 +111,8 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         self.length = length
         self.consecutive = consecutive
         self.baseline = baseline
-        self.clips = list_clips(config.folder, limit=config.limit)
+        self.mix = [list_clips(folder, limit=config.limit) for folder in config.shares]
+        self.shares = list(config.shares.values())
         self.photos = list_clips(config.photos) if config.photos else []
 
     def __len__(self) -> int:
@@ -117,9 +120,11 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        file = self.clips[rng.integers(len(self.clips))]
+        # a single folder takes no draw
+        files = self.mix[rng.choice(len(self.mix), p=self.shares) if len(self.mix) > 1 else 0]
+        file = files[rng.integers(len(files))]
         clip = file.load(driver=self.motion_kind == "masked_frames")
-        reference, frames = self._choose(rng, len(clip["images"]), file.path)
+        reference, frames = self._choose(rng, len(clip["images"]), len(clip.get("portraits", ())), file.path)
         if self.photos and rng.random() < self.config.photo_share:
             photo = self.photos[rng.integers(len(self.photos))].load()
             clip = photo_pairs(photo, clip["landmarks"], len(frames), rng)
@@ -137,24 +142,32 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             "reference": images[0],
             "reference_foreground": torch.from_numpy(person)[None],
             "frames": images[1 : 1 + len(frames)],
-            "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
+            "weights": torch.stack([focus(clip, frame) for frame in frames[history:]]),
             **self._signal(clip, [reference, *frames], faces, rng),
         }
         if "baseline" in clip:
             item.update(baseline=images[1 + len(frames) :], validity=torch.from_numpy(clip["validity"])[:, None])
         elif self.baseline:
             item.update(carried_sample(images[0], faces[0], person, faces[1 + history :]))
+        if self.config.mirror and rng.random() < self.config.mirror:
+            item = {name: values.flip(-1) for name, values in item.items()}
         return item
 
-    def _choose(self, rng: Generator, total: int, path: Path) -> tuple[int, list[int]]:
+    def _choose(self, rng: Generator, total: int, portraits: int, path: Path) -> tuple[int, list[int]]:
+        """The reference and the target frames of a clip that begins with some portraits.
+
+        In half of the samples a portrait is the reference, where there are any; else any frame.
+        """
         count = self.config.frames + (self.config.history if self.consecutive else 0)
-        if total < count:
-            raise InputError(f"{path}: {total} frames are too short for samples of {count}; lower data.frames")
-        reference = int(rng.integers(total))
+        moving = total - portraits
+        if moving < count:
+            raise InputError(f"{path}: {moving} frames are too short for samples of {count}; lower data.frames")
+        portrayed = portraits and rng.random() < 0.5
+        reference = int(rng.integers(portraits if portrayed else total))
         if self.consecutive:
-            start = int(rng.integers(total - count + 1))
+            start = portraits + int(rng.integers(moving - count + 1))
             return reference, list(range(start, start + count))
-        return reference, [int(i) for i in rng.choice(total, size=count, replace=False)]
+        return reference, [portraits + int(i) for i in rng.choice(moving, size=count, replace=False)]
 
     def _signal(
         self, clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, rng: Generator
@@ -174,11 +187,3 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             return list(landmarks)
         seed = int(rng.integers(2**32))
         return [random_scaling(marks, np.random.default_rng(seed)) for marks in landmarks]
-
-
-def _weights(clip: dict[str, np.ndarray], frame: int) -> Tensor:
-    """Where the loss dwells: the person, and a margin around the components that move."""
-    person = torch.from_numpy(clip["foreground"][frame]).float() / 255
-    drawn = parsing_map(clip["landmarks"][frame], clip["images"].shape[1:3]).amax(0) > 0
-    grown = torch.nn.functional.max_pool2d(drawn.float()[None], 5, stride=1, padding=2)[0]
-    return torch.stack([person, grown])

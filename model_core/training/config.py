@@ -20,6 +20,7 @@ class DataConfig:
 
     Attributes:
         folder: prepared clips (``*.npz``), see clips.py; relative to the working directory.
+        folders: instead of it, several folders and how often a sample is of each, as shares of their sum.
         frames: target frames per sample: independent ones in stage 1, consecutive ones in stage 2.
         history: clean frames before them, stage 2 only.
         cross_identity: masked frames only: probability that they show another identity performing the same motion.
@@ -32,9 +33,11 @@ class DataConfig:
         limit: use the first so many clips only; 0 uses all.
         photos: prepared photographs that are restored (photos.py), for stage 1 of models with a baseline; or none.
         photo_share: probability that a sample is of a photograph, where there are any.
+        mirror: probability that left and right change places in all pictures of a sample.
     """
 
-    folder: str
+    folder: str | None = None
+    folders: dict[str, float] | None = None
     frames: int = 2
     history: int = 0
     cross_identity: float = 0.5
@@ -46,6 +49,22 @@ class DataConfig:
     limit: int = 0
     photos: str | None = None
     photo_share: float = 0.5
+    mirror: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.folder is None) == (self.folders is None):
+            raise InputError("data: give either 'folder' or 'folders'")
+        if self.folders is not None and (not self.folders or min(self.folders.values()) <= 0):
+            raise InputError(f"data.folders {self.folders}: name at least one folder, and give each a share above 0")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The folders of clips, and how often a sample is of each; the shares sum to 1."""
+        if self.folders is None:
+            assert self.folder is not None
+            return {self.folder: 1.0}
+        total = sum(self.folders.values())
+        return {folder: share / total for folder, share in self.folders.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +100,10 @@ class ConditionConfig:
             Video-Driven Portraits); afterwards history is given in half of the steps.
         high_noise: 1 draws timesteps evenly; 2 prefers noisy ones, where motion is decided.
         person_weight, component_weight: added to the loss's weight of 1 on the person, on eyes, brows and mouth.
+        mouth_weight, eye_weight: added to these on the lips and what is between them, and on the eyes.
         validity_weight: likewise where the baseline shows nothing of the portrait, for models that use one.
+        loss: "squared", of the prediction in latents; or "pixels", the absolute error of the clean picture's values
+            and of the differences between neighbours, for latents that are folded pixels. The latter asks for edges.
         clean_loss: the error is that of the clean latents a prediction stands for, not of the prediction itself;
             for networks that predict clean latents and only tell them as velocity.
         own_estimate: probability of a step whose noisy latents are made from the model's own estimate out of pure
@@ -96,7 +118,10 @@ class ConditionConfig:
     high_noise: float = 2.0
     person_weight: float = 1.0
     component_weight: float = 4.0
+    mouth_weight: float = 0.0
+    eye_weight: float = 0.0
     validity_weight: float = 0.0
+    loss: Literal["squared", "pixels"] = "squared"
     own_estimate: float = 0.0
     clean_loss: bool = False
     activation_limit: float = 0.0
@@ -170,6 +195,9 @@ def _checked(value: Any, wanted: Any, where: str) -> Any:
         except ValueError:
             pass
     choices = get_args(wanted)
+    if dict[str, float] in choices and isinstance(value, dict):
+        return {str(key): _checked(share, float, f"{where}: {key}") for key, share in value.items()}
+    choices = tuple(get_origin(choice) or choice for choice in choices)
     if get_origin(wanted) is Literal:
         fits = value in choices
     elif wanted is int:

@@ -11,10 +11,14 @@ from torch import Tensor, nn
 
 from ..autoencoders import FoldAutoencoder, KLAutoencoder
 from ..backbones.base import PortraitBackbone
+from ..errors import InputError
 from ..sampling.schedule import add_noise, clean_from_prediction, prediction_target, timesteps_at
 from ..types import Baseline, Branch, ReferenceInputs
 from .activations import StreamMeter
 from .config import ConditionConfig
+
+_SLOPES = 0.5
+"""What the error of differences between neighbours counts along each axis, against that of values."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,15 @@ class TrainingStep(nn.Module):
         self.autoencoder = autoencoder
         self.autoencoder.requires_grad_(False)
         self.scheduler = scheduler
+        if condition.loss == "pixels" and not isinstance(autoencoder, FoldAutoencoder):
+            raise InputError("condition.loss 'pixels': needs latents of folded pixels; choose 'squared' for this model")
         self.condition = condition
         self.temporal = stage == 2
         self.num_history = num_history
         self.streams = StreamMeter(backbone) if condition.activation_limit else None
 
     def forward(self, batch: dict[str, Tensor], plan: StepPlan) -> Tensor:
-        """The weighted squared error of the prediction, and what too large activations cost; a scalar.
+        """The weighted error of the prediction, and what too large activations cost; a scalar.
 
         Args:
             batch: stacked items of ``ClipDataset``.
@@ -101,14 +107,30 @@ class TrainingStep(nn.Module):
         start = self._own_estimate(noise.roll(1, 0), conditioning, plan) if plan.own_estimate else target
         noisy = add_noise(self.scheduler, start, noise, timesteps)
         prediction = self.backbone.predict_branch(noisy, timesteps, conditioning, plan.branch, temporal=self.temporal)
-        error = self._error(prediction.float(), noisy, target, noise, timesteps)
-        loss = (error * self._weights(batch, error)).mean()
+        if self.condition.loss == "pixels":
+            loss = self._in_pixels(clean_from_prediction(self.scheduler, prediction.float(), noisy, timesteps), batch)
+        else:
+            error = self._error(prediction.float(), noisy, target, noise, timesteps)
+            loss = (error * self._weights(batch, (error.shape[-2], error.shape[-1])).unsqueeze(2)).mean()
         return loss if self.streams is None else loss + self.streams.excess(self.condition.activation_limit)
 
     def _error(self, prediction: Tensor, noisy: Tensor, target: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         if self.condition.clean_loss:
             return (clean_from_prediction(self.scheduler, prediction, noisy, timesteps) - target).square()
         return (prediction - prediction_target(self.scheduler, target, noise, timesteps)).square()
+
+    def _in_pixels(self, clean: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The weighted absolute error of the clean picture and of its slopes, for folded latents (B, F, C, h, w)."""
+        assert isinstance(self.autoencoder, FoldAutoencoder)
+        made = self.autoencoder.unfold(clean.flatten(0, 1)).unflatten(0, clean.shape[:2])
+        error = made - batch["frames"][:, self.num_history :]
+        weight = self._weights(batch, (error.shape[-2], error.shape[-1])).unsqueeze(2)
+        loss = (weight * error.abs()).mean()
+        for axis in (-1, -2):
+            length = error.shape[axis] - 1
+            slope = error.diff(dim=axis).abs()
+            loss = loss + _SLOPES * (weight.narrow(axis, 0, length) * slope).mean()
+        return loss
 
     def _own_estimate(self, noise: Tensor, conditioning: Any, plan: StepPlan) -> Tensor:
         """What the first sampling step would make of pure noise, without gradients."""
@@ -140,12 +162,13 @@ class TrainingStep(nn.Module):
         draw = torch.rand(target.shape[0], generator=generator) ** (1 / self.condition.high_noise)
         return noise, timesteps_at(self.scheduler, draw.to(target.device))
 
-    def _weights(self, batch: dict[str, Tensor], error: Tensor) -> Tensor:
-        """Weights at image size to the shape of the error; exact for folded latents, averaged for others."""
-        person, parts = batch["weights"].unbind(2)
-        weight = 1 + self.condition.person_weight * person + self.condition.component_weight * parts
+    def _weights(self, batch: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """(B, F, *size), of mean 1: those at image size; for latents averaged, which is exact where they are folded."""
+        condition = self.condition
+        person, parts, mouth, eyes = batch["weights"].unbind(2)
+        weight = 1 + condition.person_weight * person + condition.component_weight * parts
+        weight = weight + condition.mouth_weight * mouth + condition.eye_weight * eyes
         if "validity" in batch:
-            weight = weight + self.condition.validity_weight * (1 - batch["validity"].squeeze(2))
-        height, width = error.shape[-2:]
-        pooled = nn.functional.adaptive_avg_pool2d(weight, (height, width))
-        return (pooled / pooled.mean()).unsqueeze(2)
+            weight = weight + condition.validity_weight * (1 - batch["validity"].squeeze(2))
+        pooled = nn.functional.adaptive_avg_pool2d(weight, size)
+        return pooled / pooled.mean()

@@ -108,21 +108,31 @@ class Log:
     def __init__(self, path: Path, *, after: int) -> None:
         self.path = path
         self._losses: list[float] = []
-        self._started = time.perf_counter()
+        self._waited = 0.0
+        self._started = self._written = time.perf_counter()
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
         with atomic_path(path) as partial:
             kept = [line for line in whole if json.loads(line)["step"] <= after]
             partial.write_text("".join(kept), encoding="utf-8")
 
-    def add(self, loss: float) -> None:
+    def add(self, loss: float, *, waited: float = 0.0) -> None:
+        """One step's loss, and for how many seconds it had to wait for its data."""
         self._losses.append(loss)
+        self._waited += waited
 
     def write(self, step: int) -> float:
         """Write a row for the losses added since the last one; returns their mean."""
         mean = sum(self._losses) / len(self._losses)
         self._losses.clear()
-        row = {"step": step, "loss": mean, "seconds": round(time.perf_counter() - self._started, 2)}
+        now = time.perf_counter()
+        row = {
+            "step": step,
+            "loss": mean,
+            "seconds": round(now - self._started, 2),
+            "waiting": round(self._waited / max(now - self._written, 1e-9), 3),
+        }
+        self._waited, self._written = 0.0, now
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         return mean
@@ -264,11 +274,23 @@ class Run:
             self.ema.restore(self.parameters)
 
 
+def _timed(batches: Iterator[dict[str, Tensor]]) -> Iterator[tuple[dict[str, Tensor], float]]:
+    """Every batch, and the seconds until it was there."""
+    while True:
+        started = time.perf_counter()
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        yield batch, time.perf_counter() - started
+
+
 def train(config: TrainConfig, *, progress: bool = True) -> Path:
     """Run or resume a training run to its end.
 
-    Writes ``log.jsonl`` (step, mean loss since the last row, seconds of this process), checkpoints, sample
-    sheets and, at every checkpoint, the averaged model as ``<name>.safetensors``.
+    Writes ``log.jsonl`` (step, mean loss since the last row, seconds of this process, share of the time since the last
+    row in which it waited for data), checkpoints, sample sheets and, at every checkpoint, the averaged model as
+    ``<name>.safetensors``.
 
     Returns:
         the exported model file.
@@ -282,11 +304,11 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
         desc=f"stage {config.stage}",
     )
     log = Log(run.output / "log.jsonl", after=run.step) if main else None
-    for batch in run.batches():
+    for batch, waited in _timed(run.batches()):
         loss = run.train_step(batch)
         bar.update()
         if log is not None:
-            log.add(loss)
+            log.add(loss, waited=waited)
             if run.step % config.log_every == 0:
                 bar.set_postfix(loss=f"{log.write(run.step):.4f}")
         if run.step % config.save_every == 0 or run.step == config.optim.steps:

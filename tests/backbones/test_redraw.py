@@ -41,3 +41,12 @@ def test_it_learns_to_copy_what_the_driver_shows_to_its_place() -> None:
         optimizer.step()
         errors.append(float(error))
     assert sum(errors[-20:]) < 0.5 * sum(errors[:20])
+
+
+def test_a_deeper_one_has_more_of_the_same_and_changes_nothing_either() -> None:
+    plain, deep = Redraw(fold=8), Redraw(fold=8, widths=(32, 48, 64), depth=2)
+    assert set(plain.state_dict()) < set(deep.state_dict())
+    finest = {name for name in deep.state_dict() if name.startswith("up.1")}
+    assert finest == {name for name in plain.state_dict() if name.startswith("up.1")}
+    baseline = Baseline(torch.randn(1, 2, 192, 8, 8), torch.rand(1, 2, 1, 64, 64))
+    assert torch.equal(deep(baseline, torch.rand(1, 2, 3, 64, 64)).latents, baseline.latents)

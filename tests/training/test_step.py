@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from model_core.autoencoders import KLAutoencoder
 from model_core.config import ModelConfig
+from model_core.errors import InputError
 from model_core.models import build_model
 from model_core.sampling.schedule import training_scheduler
 from model_core.training.config import ConditionConfig
@@ -29,7 +32,7 @@ def batch_with_a_hole() -> dict[str, Tensor]:
         "reference_motion": torch.rand(2, 3, 32, 32, generator=generator),
         "frames": frames,
         "motion": torch.rand(2, 1, 3, 32, 32, generator=generator),
-        "weights": torch.zeros(2, 1, 2, 32, 32),
+        "weights": torch.zeros(2, 1, 4, 32, 32),
         "baseline": baseline,
         "validity": validity,
     }
@@ -44,7 +47,7 @@ def step(tiny_config: ModelConfig) -> TrainingStep:
     return TrainingStep(model.backbone, model.autoencoder, scheduler, condition, stage=1, num_history=0)
 
 
-def loss(step: TrainingStep, branch: Branch = Branch.DRIVING, **condition: float) -> float:
+def loss(step: TrainingStep, branch: Branch = Branch.DRIVING, **condition: Any) -> float:
     step.condition = dataclasses.replace(ConditionConfig(), **condition)
     return step(batch_with_a_hole(), StepPlan(branch, False, seed=1)).item()
 
@@ -58,3 +61,24 @@ def test_a_fresh_model_errs_by_its_baseline_s_error(step: TrainingStep) -> None:
 def test_the_loss_dwells_where_the_baseline_shows_nothing(step: TrainingStep) -> None:
     plain, dwelling = loss(step), loss(step, validity_weight=3.0)
     assert dwelling == pytest.approx(plain * 4 / (1 + 3 / 16), rel=1e-4)  # the mean of all weights stays 1
+
+
+def test_it_dwells_on_mouth_and_eyes(step: TrainingStep) -> None:
+    batch = batch_with_a_hole()
+    batch["weights"][:, :, 2, 8:16, 8:16] = 1  # the hole is a mouth
+    batch["weights"][:, :, 3, 24:, 24:] = 1
+    step.condition = dataclasses.replace(ConditionConfig(), mouth_weight=3.0, eye_weight=1.0)
+    dwelling = step(batch, StepPlan(Branch.DRIVING, False, seed=1)).item()
+    assert dwelling == pytest.approx(0.0625 * 4 / (1 + 3 / 16 + 1 / 16), rel=1e-4)
+
+
+def test_the_error_in_pixels_counts_values_and_edges(step: TrainingStep) -> None:
+    # a square of 8 x 8, half a unit off, with 2 * 8 jumps along each axis
+    values, slopes = 0.5 * 64 / 1024, 2 * 0.5 * 0.5 * 16 / (31 * 32)
+    assert loss(step, loss="pixels") == pytest.approx(values + slopes, rel=1e-3)
+
+
+def test_the_error_in_pixels_needs_folded_pixels(step: TrainingStep) -> None:
+    encoded = KLAutoencoder(torch.nn.Identity(), 1.0)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="choose 'squared'"):
+        TrainingStep(step.backbone, encoded, step.scheduler, ConditionConfig(loss="pixels"), stage=1, num_history=0)

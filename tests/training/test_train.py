@@ -129,6 +129,17 @@ def test_the_log_forgets_steps_that_are_repeated_and_half_a_row(tmp_path: Path) 
     assert [(row["step"], row["loss"]) for row in rows] == [(2, 1.0), (4, 1.5)]
 
 
+def test_the_log_says_how_long_a_run_waited_for_data(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl", after=0)
+    time.sleep(0.1)
+    log.add(1.0, waited=0.05)
+    log.write(1)
+    log.add(1.0)
+    log.write(2)
+    shares = [json.loads(line)["waiting"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert 0.1 < shares[0] <= 0.5 and shares[1] == 0
+
+
 def test_stage_two_trains_the_temporal_layers_only(config: TrainConfig, tmp_path: Path) -> None:
     exported = train(config, progress=False)
     second = dataclasses.replace(
@@ -223,7 +234,7 @@ def test_samples_are_a_function_of_seed_and_index(clips: Path) -> None:
     item = first[3]
     assert all(torch.equal(item[key], again[key]) for key in item)
     assert item["frames"].shape == (3, 3, 32, 32)
-    assert item["weights"].shape == (2, 2, 32, 32)
+    assert item["weights"].shape == (2, 4, 32, 32)
     assert not torch.equal(item["frames"], first[4]["frames"])
 
 
@@ -324,7 +335,7 @@ def test_a_file_that_holds_no_settings_is_named(settings_file: Path) -> None:
         with pytest.raises(InputError, match=rf"settings\.yaml.*{message}"):
             load_train_config(settings_file)
     settings_file.write_text("model: {name: tiny}\noptim: {steps: 1}")
-    with pytest.raises(InputError, match=r"data: settings \['folder'\] are missing"):
+    with pytest.raises(InputError, match="data: give either 'folder' or 'folders'"):
         load_train_config(settings_file)
 
 

@@ -48,7 +48,11 @@ class DiTBackbone(PortraitBackbone):
         self.config = config
         self.encode = encode
         self.denoiser = Denoiser(config)
-        self.redraw = Redraw(fold=config.latent_stride) if config.redraw else None
+        self.redraw = (
+            Redraw(fold=config.latent_stride, widths=config.redraw_widths, depth=config.redraw_depth)
+            if config.redraw
+            else None
+        )
 
     @property
     def latent_spec(self) -> LatentSpec:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import CheckpointError
+from ..redraw import WIDTHS
 
 _OURS = (
     "latent_stride",
@@ -15,9 +16,11 @@ _OURS = (
     "video_attention",
     "baseline",
     "redraw",
+    "redraw_widths",
+    "redraw_depth",
     "conditions_beside",
 )
-_TUPLES = ("dual_attention_layers", "video_attention_after")
+_TUPLES = ("dual_attention_layers", "video_attention_after", "redraw_widths")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class DiTConfig:
             predicts (ours, for narrow models: tokens of a few hundred numbers cannot carry a picture exactly, and a
             difference need not).
         redraw: the baseline is corrected after the driving frame, once per clip, before all else (ours, too).
+        redraw_widths, redraw_depth: shape of the network that does so, see redraw.py.
         conditions_beside: a noisy token is also given, each through a matrix, the reference's and the driving token of
             its own place (ours, for narrow models: attention alone takes long to learn where that is).
     """
@@ -59,6 +63,8 @@ class DiTConfig:
     video_attention: Literal["full", "factorised"] = "full"
     baseline: bool = False
     redraw: bool = False
+    redraw_widths: tuple[int, ...] = WIDTHS
+    redraw_depth: int = 0
     conditions_beside: bool = False
 
     def __post_init__(self) -> None:

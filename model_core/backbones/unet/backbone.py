@@ -51,7 +51,11 @@ class UNetBackbone(PortraitBackbone):
         self.pose_guider = _pose_guider(config)
         self.pose_guider_2 = _pose_guider(config) if config.pose_guiders == 2 else None
         self.reference_guider = _pose_guider(config) if config.reference_pose else None
-        self.redraw = Redraw(fold=config.latent_stride) if config.redraw else None
+        self.redraw = (
+            Redraw(fold=config.latent_stride, widths=config.redraw_widths, depth=config.redraw_depth)
+            if config.redraw
+            else None
+        )
         self.image_prompt = ImagePrompt(config)
         self.attend: Attend = sdpa
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from ...errors import CheckpointError
 from ...types import PredictionType
+from ..redraw import WIDTHS
 
-_TUPLES = ("block_out_channels", "down_attention", "up_attention", "pose_guider_channels")
+_TUPLES = ("block_out_channels", "down_attention", "up_attention", "pose_guider_channels", "redraw_widths")
 
 
 def _clip_vit_l() -> dict[str, Any]:
@@ -55,6 +56,7 @@ class UNetConfig:
             much of each pixel that really shows. Predictions are relative to it (``sample`` only), and a fresh
             denoiser predicts exactly it. Ours, for narrow networks: they have little left to learn.
         redraw: the baseline is corrected after the motion signal, once per clip, before all else (ours, too).
+        redraw_widths, redraw_depth: shape of the network that does so, see redraw.py.
         prediction_type: what the denoiser predicts.
         prompt_kind: "embedding", the image encoder's one projected token (VividPortraits, AnimateAnyone), or
             "tokens", all its last hidden states through a projection of each network's own (FollowYourEmoji).
@@ -92,6 +94,8 @@ class UNetConfig:
     reference_pose: bool = False
     baseline: bool = False
     redraw: bool = False
+    redraw_widths: tuple[int, ...] = WIDTHS
+    redraw_depth: int = 0
     prediction_type: PredictionType = "v_prediction"
     prompt_kind: Literal["embedding", "tokens"] = "embedding"
     prompt_resize: Literal["stretch", "pil_stretch", "pil_crop"] = "stretch"

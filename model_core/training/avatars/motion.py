@@ -50,7 +50,7 @@ class Motion:
         return (tilt @ nod @ turn).astype(np.float32)
 
 
-def _curve(rng: Generator, num_frames: int, knots: int) -> np.ndarray:
+def smooth_curve(rng: Generator, num_frames: int, knots: int) -> np.ndarray:
     """A smooth random curve of about unit deviation: a uniform cubic B-spline through random knots."""
     points = rng.normal(0, 1, knots + 3)
     time = np.linspace(0, knots - 0.001, num_frames)
@@ -73,7 +73,7 @@ def sample_clip(rng: Generator, num_frames: int) -> list[Motion]:
     """A smooth performance of ``num_frames`` frames, lively enough that its frames differ clearly."""
 
     def curve(amplitude: float, knots: int, offset: float = 0.0) -> np.ndarray:
-        return offset + amplitude * _curve(rng, num_frames, knots)
+        return offset + amplitude * smooth_curve(rng, num_frames, knots)
 
     knots = max(2, num_frames // 5)
     channels = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import numpy as np
 
 from ...files import atomic_path
 from ...video.write import VideoWriter
-from .clothes import covered, jumper
-from .hair import Style, hair, thinned
+from .hair import Style
 from .ict import Head
-from .paint import Colour, Look, paint_skin, painted, turned
+from .paint import Look
 from .performance import FPS, Pose, performance
 from .render import Renderer
-from .scene import Camera, Lighting, Optics, Surface
-from .shadow import with_shadows
+from .scene import Camera, Lighting, Optics
+from .studio import Person, Shadows, Studio
 
 PORTRAIT, DRIVING = "demo_portrait.png", "demo_driving.mp4"
 _CRF = 27
@@ -27,28 +25,12 @@ _PORTRAIT_CAMERA = Camera((768, 768), (0.3, -0.6, 4.0), 35.0)
 _CLIP_CAMERA = Camera((512, 512), (0.0, 0.0, 4.0), 34.0)
 _PORTRAIT_POSE = Pose(gaze=(-0.12, 0.02), turn=(0.13, -0.02, -0.05))
 
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody.
-
-    Attributes:
-        identity_seed, strength: of the head's identity weights, N(0, strength).
-        rest: coefficients that they always have, such as closed lips.
-        clothes: colour of the jumper.
-        background: colour behind, where it is brightest.
-    """
-
-    identity_seed: int
-    look: Look
-    style: Style
-    optics: Optics
-    strength: float = 0.65
-    rest: Mapping[str, float] = field(default_factory=dict)
-    clothes: Colour = (0.1, 0.1, 0.1)
-    background: Colour = (0.22, 0.24, 0.26)
-
-
+LIGHTING = Lighting(
+    lamps=np.array([[-0.62, 0.5, 0.75], [0.85, 0.05, 0.6], [0.7, 0.45, -0.75]], np.float32),
+    colours=np.array([[1.95, 1.80, 1.62], [0.30, 0.33, 0.40], [1.1, 1.15, 1.25]], np.float32),
+    sky=(0.30, 0.32, 0.36),
+    ground=(0.17, 0.13, 0.11),
+)
 WOMAN = Person(
     identity_seed=113,
     look=Look(
@@ -78,6 +60,7 @@ WOMAN = Person(
     },
     background=(0.34, 0.29, 0.25),
     clothes=(0.05, 0.13, 0.115),
+    lighting=LIGHTING,
 )
 MAN = Person(
     identity_seed=111,
@@ -104,12 +87,7 @@ MAN = Person(
     optics=Optics(iris=(0.10, 0.16, 0.22)),
     rest={"mouthPressLeft": 0.2, "mouthPressRight": 0.2},
     clothes=(0.14, 0.05, 0.04),
-)
-LIGHTING = Lighting(
-    lamps=np.array([[-0.62, 0.5, 0.75], [0.85, 0.05, 0.6], [0.7, 0.45, -0.75]], np.float32),
-    colours=np.array([[1.95, 1.80, 1.62], [0.30, 0.33, 0.40], [1.1, 1.15, 1.25]], np.float32),
-    sky=(0.30, 0.32, 0.36),
-    ground=(0.17, 0.13, 0.11),
+    lighting=LIGHTING,
 )
 
 
@@ -123,7 +101,7 @@ def write_demo(head: Head, folder: Path, *, progress: Callable[[int], object] | 
     """
     told = progress or (lambda done: None)
     with Renderer() as renderer:
-        studio = Studio(renderer, head, WOMAN, _PORTRAIT_CAMERA, shadow_samples=(24, 160))
+        studio = Studio(renderer, head, WOMAN, _PORTRAIT_CAMERA, shadows=Shadows(24, 160))
         picture = studio.picture(_PORTRAIT_POSE, supersampling=3)
         told(1)
         with atomic_path(folder / PORTRAIT) as partial:
@@ -135,72 +113,3 @@ def write_demo(head: Head, folder: Path, *, progress: Callable[[int], object] | 
                 writer.append(studio.picture(pose)[None])
                 told(number + 2)
         yield folder / DRIVING
-
-
-class Studio:
-    """A person before a camera, who is painted and given hair once.
-
-    Args:
-        shadow_samples: for each lamp, and for the sky; see ``with_shadows``.
-    """
-
-    def __init__(
-        self,
-        renderer: Renderer,
-        head: Head,
-        person: Person,
-        camera: Camera,
-        *,
-        shadow_samples: tuple[int, int] = (8, 40),
-    ) -> None:
-        self.renderer, self.head, self.person, self.camera = renderer, head, person, camera
-        self.shadow_samples = shadow_samples
-        weights = np.random.default_rng(person.identity_seed).normal(size=len(head.identity))
-        self.identity = weights * person.strength
-        at_rest = head.shape(self.identity, person.rest)
-        self.skin = paint_skin(person.look)
-        self.clothes = jumper(at_rest, person.clothes)
-        self.background = _backdrop(camera.size, person.background)
-        strands = hair(head, at_rest, person.style)
-        skin, *_ = self._body(Pose())
-        # hair turns with the head, so what lies in its shadow hardly changes
-        (self.hair,) = self._lit([strands], [strands, skin, self.clothes])
-
-    def picture(self, pose: Pose, *, supersampling: int = 2) -> np.ndarray:
-        """(H, W, 3) uint8."""
-        yaw, pitch, roll = pose.turn
-        *body, strands = turned([*self._body(pose), self.hair], yaw=yaw, pitch=pitch, roll=roll)
-        body.append(self.clothes)
-        return self.renderer.draw(
-            [*self._lit(body, [*body, strands]), strands],
-            self.camera,
-            lighting=LIGHTING,
-            skin=self.skin,
-            optics=self.person.optics,
-            background=self.background,
-            supersampling=supersampling,
-        )
-
-    def _lit(self, surfaces: list[Surface], around: list[Surface]) -> list[Surface]:
-        """The surfaces with shadows of all that is around them."""
-        points = self.person.style.points
-        casters = [thinned(part, points, keep=8) if part.kind == "strands" else part for part in around]
-        lamps, sky = self.shadow_samples
-        casters = [part for part in casters if part.kind != "lashes"]
-        return with_shadows(self.renderer, surfaces, LIGHTING, casters=casters, lamp_samples=lamps, sky_samples=sky)
-
-    def _body(self, pose: Pose) -> list[Surface]:
-        expression = dict(self.person.rest)
-        for name, coefficient in pose.expression.items():
-            expression[name] = expression.get(name, 0.0) + coefficient
-        positions = self.head.shape(self.identity, expression)
-        skin, *others = painted(self.head, positions, self.person.look, gaze=pose.gaze)
-        return [covered(self.head, skin, ears=self.person.style.parting is not None), *others]
-
-
-def _backdrop(size: tuple[int, int], colour: Colour) -> np.ndarray:
-    """(H, W, 3) linear: a wall, lighter behind the head."""
-    height, width = size
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(1, 0, height))
-    glow = 0.55 + 0.75 * np.exp(-1.6 * ((x - 0.1) ** 2 + 1.5 * (y - 0.6) ** 2))
-    return (np.array(colour) * glow[..., None]).astype(np.float32)

@@ -58,7 +58,12 @@ class Head:
         made = self.neutral.astype(np.float32, copy=True)
         if identity is not None:
             made += np.tensordot(identity.astype(np.float32), self.identity[: len(identity)], axes=1)
-        for name, coefficient in (expression or {}).items():
+        return self.expressed(made, expression or {})
+
+    def expressed(self, positions: np.ndarray, expression: Mapping[str, float]) -> np.ndarray:
+        """(V, 3) float32, a shaped head in another expression: what ``shape`` makes, at less cost for many of one."""
+        made = positions.astype(np.float32, copy=True)
+        for name, coefficient in expression.items():
             for shape in self.expressions(name):
                 made += np.float32(coefficient) * self.expression[shape]
         return made

@@ -49,6 +49,7 @@ class Look:
         skin, lips, brows, lashes: colours.
         blush: red of cheeks, nose and ears.
         freckles, blotches, stubble, shadow: strength in [0, 1]; shadow is that of make-up on the lids.
+        teeth: colour.
         brow_strength: how well they cover the skin.
         scalp: colour of hair on the scalp; None is a bald head.
         seed: of all that is random.
@@ -58,6 +59,7 @@ class Look:
     lips: Colour = (0.36, 0.12, 0.10)
     brows: Colour = (0.035, 0.02, 0.012)
     lashes: Colour = (0.012, 0.008, 0.006)
+    teeth: Colour = (0.70, 0.64, 0.54)
     blush: float = 0.5
     freckles: float = 0.3
     blotches: float = 0.5
@@ -213,7 +215,7 @@ def painted(head: Head, positions: np.ndarray, look: Look, *, gaze: tuple[float,
     skin[FIRST_INSIDE:_GUMS] = (0.16, 0.03, 0.03, 0.0)
     skin[_EYE_SOCKETS:_GUMS, :3] = np.array(look.skin, np.float32) * (0.75, 0.5, 0.5)
     made = [Surface("skin", positions, head.triangles("M_Face", "M_BackHead"), skin, rest)]
-    for material, colour in (("M_GumsTongue", (0.36, 0.10, 0.10)), ("M_Teeth", (0.70, 0.64, 0.54))):
+    for material, colour in (("M_GumsTongue", (0.36, 0.10, 0.10)), ("M_Teeth", look.teeth)):
         made.append(Surface("wet", positions, head.triangles(material), _plain(colour, len(rest)), rest))
     made += [_eyeball(head, positions, side, gaze) for side in ("Left", "Right")]
     return [*made, _lashes(head, positions, look)]
@@ -274,11 +276,15 @@ def _eyeball(head: Head, positions: np.ndarray, side: str, gaze: tuple[float, fl
     used, triangles = np.unique(head.triangles(f"M_Sclera{side}"), return_inverse=True)
     middle = eye_middle(head, positions, side)
     home = head.neutral[used] - eye_middle(head, head.neutral, side)
-    right, up = gaze
-    turn = _about_y(right) @ _about_x(-up)
-    turned = (positions[used] - middle) @ turn.T + middle
+    turned = (positions[used] - middle) @ gaze_turn(gaze).T + middle
     albedo = _plain((0.62, 0.58, 0.54), len(used))
     return Surface("eye", turned.astype(np.float32), triangles.reshape(-1, 3), albedo, home)
+
+
+def gaze_turn(gaze: tuple[float, float]) -> np.ndarray:
+    """(3, 3), how an eyeball turns to look towards the viewer's right and up by so many radians."""
+    right, up = gaze
+    return np.asarray(_about_y(right) @ _about_x(-up))
 
 
 def _about_y(angle: float) -> np.ndarray:

@@ -16,7 +16,6 @@ from ...errors import DependencyError
 from . import shaders
 from .scene import KINDS, Camera, Lighting, Optics, SkinMap, Surface, vertex_normals
 
-_DEPTH_SIDE = 512
 _BEHIND_LIDS = 0.3  # cm: shapes move lids along straight lines, which cut through the round eyeball
 _EGL: dict[str, Any] = {"backend": "egl"}
 
@@ -72,6 +71,28 @@ class Renderer:
             background: linear colour, or (H, W, 3) of them.
             supersampling: pixels drawn for each one of the result, along each axis.
         """
+        return self.draw_and_cut(
+            surfaces,
+            camera,
+            lighting=lighting,
+            skin=skin,
+            optics=optics,
+            background=background,
+            supersampling=supersampling,
+        )[0]
+
+    def draw_and_cut(
+        self,
+        surfaces: Sequence[Surface],
+        camera: Camera,
+        *,
+        lighting: Lighting,
+        skin: SkinMap,
+        optics: Optics | None = None,
+        background: np.ndarray | tuple[float, float, float] = (0.3, 0.3, 0.3),
+        supersampling: int = 2,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What ``draw`` makes, and what it has drawn of: (H, W) uint8, 255 where surfaces hide the background."""
         height, width = (side * supersampling for side in camera.size)
         colour = self._gl.texture((width, height), 4, dtype="f2")
         target = self._gl.framebuffer([colour], self._gl.depth_renderbuffer((width, height)))
@@ -88,11 +109,14 @@ class Renderer:
             part.release()
         plain = np.broadcast_to(np.asarray(background, np.float32), (*camera.size, 3))
         behind = cv2.resize(plain, (width, height), interpolation=cv2.INTER_LINEAR)
-        light = np.where(drawn[..., 3:] > 0, drawn[..., :3], behind)
+        cover = drawn[..., 3] > 0
+        light = np.where(cover[..., None], drawn[..., :3], behind)
         # pixels of the result average what the eye sees, not light: bright glints else fray
         seen = tone_mapped(light, lighting.exposure).astype(np.float32)
         small = cv2.resize(seen, camera.size[::-1], interpolation=cv2.INTER_AREA)
-        return np.asarray((small * 255).round().clip(0, 255), np.uint8)
+        cut = cv2.resize(cover.astype(np.float32), camera.size[::-1], interpolation=cv2.INTER_AREA)
+        picture, mask = (np.asarray((part * 255).round().clip(0, 255), np.uint8) for part in (small, cut))
+        return picture, mask
 
     def _set_uniforms(self, camera: Camera, lighting: Lighting, skin: SkinMap, optics: Optics) -> None:
         lamps = lighting.lamps / np.linalg.norm(lighting.lamps, axis=1, keepdims=True)
@@ -139,10 +163,9 @@ class Renderer:
             part.release()
 
     def depth_along(
-        self, positions: np.ndarray, triangles: np.ndarray, matrices: Sequence[np.ndarray]
+        self, positions: np.ndarray, triangles: np.ndarray, matrices: Sequence[np.ndarray], *, side: int = 512
     ) -> list[np.ndarray]:
-        """Depth maps (S, S) in [-1, 1] of a mesh, one for each orthographic (4, 4) matrix; row 0 is the lowest."""
-        side = _DEPTH_SIDE
+        """Depth maps (side, side) in [-1, 1] of a mesh, one for each orthographic (4, 4) matrix; row 0 is lowest."""
         depth = self._gl.depth_texture((side, side))
         target = self._gl.framebuffer(depth_attachment=depth)
         vertices = self._gl.buffer(np.ascontiguousarray(positions, np.float32).tobytes())

@@ -31,6 +31,7 @@ def with_shadows(
     lamp_samples: int = 12,
     sky_samples: int = 64,
     softness: float = 0.28,
+    side: int = 512,
 ) -> list[Surface]:
     """The surfaces with their ``light``.
 
@@ -38,12 +39,13 @@ def with_shadows(
         casters: what throws shadows; None is all of them.
         lamp_samples, sky_samples: directions for each lamp, and for the sky.
         softness: how wide a lamp is, in radians.
+        side: of the depth maps, in pixels.
     """
     positions, triangles = _joined(surfaces if casters is None else casters)
     lamps = [_around(lamp, lamp_samples, softness) for lamp in lighting.lamps]
     directions = np.concatenate([*lamps, _sphere(sky_samples)]).astype(np.float32)
     views = [_view(direction) for direction in directions]
-    depths = renderer.depth_along(positions, triangles, views)
+    depths = renderer.depth_along(positions, triangles, views, side=side)
     made = []
     for surface in surfaces:
         normals = (

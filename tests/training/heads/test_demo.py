@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,12 +14,13 @@ import pytest
 from model_core.faces.analyze import analyze_frames
 from model_core.faces.blendshapes import BLENDSHAPES
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer
-from model_core.training.heads.demo import DRIVING, MAN, PORTRAIT, WOMAN, Person, Studio
+from model_core.training.heads.demo import DRIVING, MAN, PORTRAIT, WOMAN
 from model_core.training.heads.hair import hair
 from model_core.training.heads.ict import Head
 from model_core.training.heads.performance import ACTS, FPS, SECONDS, Pose, performance
 from model_core.training.heads.render import Renderer
 from model_core.training.heads.scene import Camera
+from model_core.training.heads.studio import Person, Shadows, Studio
 from model_core.video.read import open_video, read_video
 
 ASSETS = Path(__file__).parents[3] / "model_core" / "assets"
@@ -100,13 +102,15 @@ def test_hair_covers_the_scalp_and_leaves_the_face_free(head: Head, person: Pers
 @pytest.mark.slow
 def test_chin_and_nose_throw_shadows(renderer: Renderer, head: Head) -> None:
     bristles = replace(MAN, style=replace(MAN.style, strands=500))
-    studio = Studio(renderer, head, bristles, Camera((64, 64)), shadow_samples=(4, 32))
+    studio = Studio(renderer, head, bristles, Camera((64, 64)), shadows=Shadows(4, 32))
     skin = studio._lit(studio._body(Pose()), [*studio._body(Pose()), studio.clothes])[0]
     assert skin.light is not None and skin.light.min() >= 0 and skin.light.max() <= 1.001
+    front = np.isin(skin.rest, head.neutral[:9409]).all(axis=1)
+    outside = SimpleNamespace(rest=skin.rest[front], light=skin.light[front])
 
     def sky(x: float, y: float, z: float) -> float:
-        distance = np.linalg.norm(head.neutral[:9409] - [x, y, z], axis=1)
-        return float(skin.light[:9409][np.argsort(distance)[:12], 3].mean())
+        distance = np.linalg.norm(outside.rest - [x, y, z], axis=1)
+        return float(outside.light[np.argsort(distance)[:12], 3].mean())
 
     forehead, under_chin, nostril = sky(0, 8, 10.3), sky(0, -9.5, 7.0), sky(0.8, -0.9, 10.8)
     assert forehead > 0.85 and under_chin < forehead - 0.2 and nostril < forehead - 0.2
