@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model_core.config import ModelConfig
 from model_core.models import build_model
-from model_core.sampling.schedule import training_scheduler
+from model_core.sampling.schedule import add_noise, training_scheduler
 from model_core.training.config import ConditionConfig
 from model_core.training.step import StepPlan, TrainingStep
 from model_core.types import Branch
@@ -58,3 +58,24 @@ def test_a_fresh_model_errs_by_its_baseline_s_error(step: TrainingStep) -> None:
 def test_the_loss_dwells_where_the_baseline_shows_nothing(step: TrainingStep) -> None:
     plain, dwelling = loss(step), loss(step, validity_weight=3.0)
     assert dwelling == pytest.approx(plain * 4 / (1 + 3 / 16), rel=1e-4)  # the mean of all weights stays 1
+
+
+def test_an_own_estimate_is_hidden_under_another_noise_than_it_was_made_from(
+    step: TrainingStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, plan = batch_with_a_hole(), StepPlan(Branch.DRIVING, False, seed=1, own_estimate=True)
+    noise, timesteps = step._noise(step._encode(batch["frames"]), plan)
+    seen: list[tuple[Tensor, Tensor]] = []
+    estimate = torch.full_like(noise, 0.25)
+
+    def predict(latents: Tensor, times: Tensor, *_: object, **__: object) -> Tensor:
+        seen.append((latents, times))
+        return estimate
+
+    monkeypatch.setattr(step.backbone, "predict_branch", predict)
+    step(batch, plan)
+    (first, last), (noisy, times) = seen
+    assert int(last) == step.scheduler.config.num_train_timesteps - 1 and torch.equal(times, timesteps)
+    torch.testing.assert_close(noisy, add_noise(step.scheduler, estimate, noise, timesteps))  # this model predicts it
+    assert sorted(clip.sum().item() for clip in first) == sorted(clip.sum().item() for clip in noise)
+    assert not any(torch.equal(*pair) for pair in zip(first, noise, strict=True))
