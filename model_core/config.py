@@ -100,6 +100,9 @@ class AutoencoderConfig:
     kl: dict[str, Any] = field(default_factory=dict)
 
 
+NumberFormat = Literal["float32", "bfloat16", "float16"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """All that is needed to build a model before its weights are read.
@@ -110,6 +113,8 @@ class ModelConfig:
         size: (H, W) in pixels that the model was trained at.
         motion_kind: the motion signal it takes.
         backbone: the backbone's own config as a plain dict (see backbones/<family>/config.py).
+        dtypes: number formats in whose range the model stays. One that is left out is never chosen automatically;
+            float32 is always taken to be wide enough.
     """
 
     name: str
@@ -120,15 +125,18 @@ class ModelConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    dtypes: tuple[NumberFormat, ...] = ("float32", "bfloat16", "float16")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Rebuild from ``to_dict`` (after JSON); unknown keys raise TypeError."""
+        """Rebuild from ``to_dict`` (after JSON); unknown keys raise TypeError. Older files say nothing of dtypes."""
         values = dict(values)
         values["size"] = tuple(values["size"])
+        if "dtypes" in values:
+            values["dtypes"] = tuple(values["dtypes"])
         values["autoencoder"] = AutoencoderConfig(**values["autoencoder"])
         values["schedule"] = ScheduleConfig(**values["schedule"])
         values["sampling"] = SamplingConfig(**values["sampling"])

@@ -27,6 +27,10 @@ class DependencyError(PortraitError):
     """An optional package or its weights are missing; the message says how to get them."""
 
 
+class NotFiniteError(PortraitError):
+    """A network made NaN or infinite numbers; the message names the model and its number format."""
+
+
 class VideoError(PortraitError):
     """A video cannot be read or written."""
 

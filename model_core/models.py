@@ -184,14 +184,38 @@ def load_files(
     Raises:
         ModelNotFoundError, CheckpointError: one error that lists what is missing, in doubt or does not fit.
     """
-    files = [file for path in paths for file in weight_files(Path(path))]
-    if len(files) == 1 and holds_portrait_model(files[0]):
-        header = read_header(files[0])
+    file = _own_file(paths)
+    if file is not None:
+        header = read_header(file)
         own = Source(header, {key: key for key in header.shapes})
-        return _load(read_config(files[0]), [own], device=device, dtype=dtype, name=str(files[0]))
+        return _load(read_config(file), [own], device=device, dtype=dtype, name=str(file))
     found = plan([Path(path) for path in paths], roles=roles, overrides=overrides, preset=preset)
     names = ", ".join(file.header.path.name for file in found.files)
     return _load(found.config, found.sources, device=device, dtype=dtype, name=names)
+
+
+def _own_file(paths: Sequence[str | Path]) -> Path | None:
+    """The one file that is a whole model of this project, or None."""
+    files = [file for path in paths for file in weight_files(Path(path))]
+    return files[0] if len(files) == 1 and holds_portrait_model(files[0]) else None
+
+
+def automatic_dtype(paths: Sequence[str | Path], wanted: torch.dtype, device: torch.device) -> torch.dtype:
+    """The number format for files whose user leaves the choice to us.
+
+    Args:
+        paths: as for ``load_files``. Public files say nothing of number formats.
+        wanted: what suits the device.
+    Returns:
+        ``wanted``; where the model says of itself that it overflows in that, one of its own that the device
+        computes in.
+    """
+    file = _own_file(paths)
+    if file is None:
+        return wanted
+    known = read_config(file).dtypes
+    wider = _wider_than_float16(device)
+    return next((dtype for dtype in (wanted, wider) if str(dtype).removeprefix("torch.") in known), torch.float32)
 
 
 def _load(
@@ -228,8 +252,11 @@ def empty_model(
 
 def _autoencoder_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """Float16's range is too small for some images of Stable Diffusion's autoencoder."""
-    if dtype != torch.float16:
-        return dtype
+    return _wider_than_float16(device) if dtype == torch.float16 else dtype
+
+
+def _wider_than_float16(device: torch.device) -> torch.dtype:
+    """The smallest number format with float32's range."""
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 

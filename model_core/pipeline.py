@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .backbones.base import AnimationInputs
 from .config import ModelConfig, SamplingConfig
-from .errors import InputError
+from .errors import InputError, NotFiniteError
 from .faces.framing import Framing, Portrait, frame_portrait
 from .images import to_float, to_uint8
 from .models import PortraitModel
@@ -244,6 +244,8 @@ def sample_chunks(
             asked for one chunk at a time, by the frames' numbers in the clip. None starts from the carried portrait.
     Yields:
         (1, n, C, h, w), the clean latents of the next n frames.
+    Raises:
+        NotFiniteError: before such latents are given out.
     """
     if isinstance(motion, MotionSignal):  # what is drawn on demand is drawn for this model
         check_signal(motion, kind=model.config.motion_kind, size=model.config.size, model=model.config.name)
@@ -282,7 +284,7 @@ def sample_chunks(
             generator=torch.Generator().manual_seed((sampling.seed + chunk.start) % 2**63),
             observer=observer,
         )
-        yield latents
+        yield _finite(model, latents, "latents")
         history = carry_history(latents, signal, sampling.history)
 
 
@@ -326,8 +328,25 @@ def sample_clip(
 
 @torch.no_grad()
 def decode(model: PortraitModel, latents: Tensor) -> Tensor:
-    """Latents (1, F, C, h, w) to images (F, 3, H, W), float32 in [-1, 1]."""
-    return model.autoencoder.decode(latents[0].to(model.dtype)).float()
+    """Latents (1, F, C, h, w) to images (F, 3, H, W), float32 in [-1, 1].
+
+    Raises:
+        NotFiniteError: before such images are given out.
+    """
+    made = _finite(model, latents[0].to(model.dtype), "latents")  # decoding clamps infinities away
+    return _finite(model, model.autoencoder.decode(made).float(), "frames")
+
+
+def _finite(model: PortraitModel, values: Tensor, what: str) -> Tensor:
+    """``values`` as they are; NotFiniteError where NaN or infinity is among them, which a video would show as black."""
+    if values.isfinite().all():
+        return values
+    kind = str(model.dtype).removeprefix("torch.")
+    remedy = {
+        torch.float16: "they left its range; choose the dtype bfloat16 or float32",
+        torch.bfloat16: "choose the dtype float32; if that changes nothing, the model's file is damaged: get it again",
+    }.get(model.dtype, "no dtype is wider, so the model's file is damaged: get it again")
+    raise NotFiniteError(f"model {model.config.name}: made {what} with NaN or infinite numbers in {kind}; {remedy}")
 
 
 def full_size(reference: PortraitReference, size: OutputSize) -> FullSize:

@@ -56,6 +56,18 @@ def test_what_is_saved_is_loaded(tiny_model: PortraitModel, tmp_path: Path, dtyp
     assert all(tensor.dtype == dtype for tensor in read_safetensors(path)[0].values() if tensor.is_floating_point())
 
 
+def test_a_file_says_which_dtypes_it_can_be_computed_in(tiny_model: PortraitModel, saved: Path) -> None:
+    assert read_config(saved).dtypes == ("float32", "bfloat16", "float16")
+    rewrite(saved, dtypes=["float32"])
+    assert read_config(saved).dtypes == ("float32",)
+    tensors, metadata = read_safetensors(saved)
+    (key,) = (key for key in metadata if key.endswith("config"))
+    older = json.loads(metadata[key])
+    del older["dtypes"]
+    write_safetensors(saved, tensors, {**metadata, key: json.dumps(older)})
+    assert read_config(saved) == tiny_model.config
+
+
 def test_the_arithmetic_takes_the_type_asked_for(saved: Path) -> None:
     assert load_model(saved, dtype=torch.bfloat16).dtype == torch.bfloat16
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model_core import pipeline
 from model_core.config import SamplingConfig
-from model_core.errors import CancelledError, InputError
+from model_core.errors import CancelledError, InputError, NotFiniteError
 from model_core.images import to_uint8
 from model_core.models import PortraitModel, build_model
 from model_core.motion.parsing_map import label_map
@@ -411,3 +411,47 @@ def test_a_result_has_the_portrait_s_own_size_where_that_is_asked_for(
     sampling = dataclasses.replace(tiny_model.config.sampling, steps=0)
     (still,) = animate(tiny_model, image, make_track(1), track=track, size="portrait", sampling=sampling)
     assert (still[0] - image[0]).abs().mean() < 0.05  # at rest the portrait is the portrait
+
+
+def overflowing(model: PortraitModel) -> PortraitModel:
+    """The same networks in float16, with a last layer that leaves its range."""
+    with torch.no_grad():
+        model.backbone.denoiser.unet.conv_out.weight.mul_(1e6)
+    for module in (model.backbone, model.autoencoder):
+        module.half()
+    return model
+
+
+def test_latents_out_of_range_are_an_error_before_anything_is_made_of_them(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    model, words = overflowing(tiny_model), r"model tiny: made latents .* in float16; .* bfloat16 or float32"
+    reference = encode_reference(model, portrait, track=make_track(1), framing="full")
+    motion = prepare_motion(model, make_track(13), reference=reference.track)
+    with pytest.raises(NotFiniteError, match=words):
+        next(sample_chunks(model, reference, motion, model.config.sampling))
+    with pytest.raises(NotFiniteError, match=words):
+        next(animate(model, portrait, make_track(13), track=make_track(1), framing="full"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_one_number_that_is_not_finite_is_seen_wherever_it_stands(
+    tiny_model: PortraitModel, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    latents = torch.zeros(1, 3, 48, 8, 8)
+    assert pipeline.decode(tiny_model, latents).shape == (3, 3, 32, 32)
+    latents[0, -1, -1, -1, -1] = value
+    with pytest.raises(NotFiniteError, match="model tiny: made latents .* in float32; .* file is damaged"):
+        pipeline.decode(tiny_model, latents)
+    frames = torch.zeros(3, 3, 32, 32)
+    frames[-1, -1, -1, -1] = value
+    monkeypatch.setattr(tiny_model.autoencoder, "decode", lambda latents: frames)
+    with pytest.raises(NotFiniteError, match="model tiny: made frames .* in float32"):
+        pipeline.decode(tiny_model, torch.zeros(1, 3, 48, 8, 8))
+
+
+def test_latents_that_leave_the_model_s_range_on_the_way_to_it_are_seen(tiny_model: PortraitModel) -> None:
+    """ComfyUI keeps latents in float32; folding would clamp what becomes infinite to white."""
+    tiny_model.backbone.half()
+    with pytest.raises(NotFiniteError, match="in float16"):
+        pipeline.decode(tiny_model, torch.full((1, 1, 48, 8, 8), 1e5))

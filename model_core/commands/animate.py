@@ -17,7 +17,7 @@ from ..evaluation.sheet import contact_sheet
 from ..faces.backends import load_analyzer
 from ..images import check_reference, load_image, save_image, to_uint8
 from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video
-from ..models import PortraitModel, find_model, load_files, load_model
+from ..models import PortraitModel, find_model, load_files
 from ..pipeline import DrivingMotion
 from ..sampling import Chunk
 from ..types import StepEvent
@@ -76,12 +76,10 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
 @cache
 def _model(name: str, device: str, dtype: str, folders: tuple[str, ...], parts: tuple[str, ...]) -> PortraitModel:
     """Loaded once for all videos of a list."""
-    place, paths = choose_device(device), [Path(path) for path in folders]
-    wanted = choose_dtype(dtype, place)
-    if not parts:
-        return load_model(name, device=place, dtype=wanted, folders=paths)
-    whole = [] if name == DEFAULT_MODEL else [find_model(name, paths)]
-    return load_files([*whole, *parts], device=place, dtype=wanted)
+    place = choose_device(device)
+    whole = [] if parts and name == DEFAULT_MODEL else [find_model(name, [Path(path) for path in folders])]
+    files = [*whole, *map(Path, parts)]
+    return load_files(files, device=place, dtype=choose_dtype(dtype, place, files))
 
 
 def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:

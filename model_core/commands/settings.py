@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from ..config import SamplingConfig
 from ..errors import InputError
-from ..models import FLOAT8
+from ..models import FLOAT8, automatic_dtype
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,10 +26,16 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` is float32 on a CPU and float16 elsewhere; ``float8`` stores in it and computes in bfloat16."""
+def choose_dtype(name: str, device: torch.device, paths: Sequence[str | Path] = ()) -> torch.dtype:
+    """``auto`` is float32 on a CPU and elsewhere float16, or what a model that overflows in it asks for.
+
+    ``float8`` stores in it and computes in bfloat16.
+
+    Args:
+        paths: the files of the model.
+    """
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.float16
+        return automatic_dtype(paths, torch.float32 if device.type == "cpu" else torch.float16, device)
     known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float8": FLOAT8}
     return known[name]
 

@@ -46,7 +46,9 @@ def tensor_digest(tensor: Tensor) -> str:
 
 def model_digest(model: PortraitModel) -> str:
     """Of a model's config and of the bits of all its weights."""
-    digest = hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
+    config = model.config.to_dict()
+    del config["dtypes"]  # what could be chosen; what is, the weights' bits tell
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for part in (model.backbone, model.autoencoder):
         for name, tensor in sorted(part.state_dict().items()):
             digest.update(f"{name} {tensor_digest(tensor)}".encode())

@@ -68,14 +68,19 @@ def load_files(
 
 
 def _host_dtype(paths: list[Path]) -> torch.dtype:
-    """The number format that ComfyUI computes a model of this size in, on this machine, with its settings."""
+    """The number format that ComfyUI computes a model of this size in, on this machine, with its settings.
+
+    A model that overflows in that says so, and gets another one.
+    """
+    from ...model_core.models import automatic_dtype
     from ...model_core.weights.folder import weight_files
 
     size = sum(file.stat().st_size for path in paths for file in weight_files(path))
     device, parameters = management.get_torch_device(), size // 2  # files hold float16
     stored = management.unet_dtype(device=device, model_params=parameters)
     dtype = management.unet_manual_cast(stored, device) or stored
-    return dtype if dtype in DTYPES.values() else torch.float16  # float8 is a choice of its own
+    chosen = dtype if dtype in DTYPES.values() else torch.float16  # float8 is a choice of its own
+    return automatic_dtype(paths, chosen, device)
 
 
 def _attention(choice: str) -> str:

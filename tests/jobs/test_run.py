@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.errors import CancelledError, FaceNotFoundError, InputError, VideoError
+from model_core.errors import CancelledError, FaceNotFoundError, InputError, NotFiniteError, VideoError
 from model_core.faces.analyze import analyze_frames
 from model_core.images import to_float, to_uint8
 from model_core.jobs import FaceSettings, Watcher, animate_video, faces, run
@@ -105,6 +105,23 @@ def test_a_stopped_job_goes_on_and_gives_the_same_bits(job, do, monkeypatch, squ
     assert len(seen) == 1, "only the portrait is looked at again"
     assert job.output.read_bytes() == undisturbed
     assert [path.name for path in job.output.parent.iterdir()] == ["made.mp4"]
+
+
+def test_a_chunk_that_is_not_finite_is_not_written_and_those_before_it_are_kept(job, do, tiny_model, monkeypatch):
+    plain, calls = tiny_model.backbone.predict, []
+
+    def breaks(latents, timestep, conditioning, branches):
+        calls.append(1)
+        scale = float("nan") if len(calls) == 5 else 1.0  # the third chunk's first window
+        return {branch: value * scale for branch, value in plain(latents, timestep, conditioning, branches).items()}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny_model.backbone, "predict", breaks)
+        with pytest.raises(NotFiniteError, match="model tiny: made latents"):
+            do(job)
+    assert not job.output.exists()
+    assert len(list(job.output.with_name("made.mp4.job").glob("*.mp4"))) == 2
+    assert do(job).resumed == 10
 
 
 def test_driving_frames_themselves_drive_a_job_and_its_history(job, tiny_dit, square_analyzer):

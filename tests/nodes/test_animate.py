@@ -70,6 +70,21 @@ def test_every_frame_of_motion_becomes_a_frame(host, animate, hosted_model, refe
     assert host.progress[-1][0] == host.progress[-1][1] == 4  # two chunks of at most 6 frames, two steps
 
 
+def test_numbers_out_of_range_are_an_error_that_says_what_to_do(comfy, animate, hosted_model, reference, motion):
+    wrong, model = comfy.module("model_core.errors").NotFiniteError, hosted_model.model
+    last = model.backbone.denoiser.unet.conv_out.bias
+    before = last.clone()
+    try:
+        last.fill_(float("nan"))
+        with pytest.raises(wrong, match="model tiny: made latents with NaN"):
+            run(animate, hosted_model, reference, motion)
+    finally:
+        last.copy_(before)
+    latents = {"samples": torch.full((2, 48, 8, 8), float("inf"))}
+    with pytest.raises(wrong, match="model tiny: made latents with NaN or infinite numbers in float32"):
+        animate.DecodePortrait.execute(model=hosted_model, latents=latents)
+
+
 def test_the_seed_decides(animate, hosted_model, reference, motion):
     first = run(animate, hosted_model, reference, motion)
     assert torch.equal(first, run(animate, hosted_model, reference, motion))

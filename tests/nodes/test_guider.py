@@ -178,6 +178,39 @@ def test_the_unguided_frames_reach_samplers_that_ask_for_them(comfy, nodes, setu
     assert not torch.allclose(fused, unguided)
 
 
+def test_windows_are_blended_by_their_own_weights(comfy, nodes, setup, hosted_model, monkeypatch):
+    """Guided and unguided frames, with windows that trust their middle: every window answers with its own number."""
+    guidance = comfy.module("nodes.guidance").SignalFusion.execute(
+        identity=3.0, motion=1.0, continuity=1.0, start=0.0, end=1.0
+    )
+    windows = comfy.module("model_core.sampling.windows").CyclicOverlap(4, 2, blend="linear")
+    guider, latents = setup(guidance=guidance.args[0], windows=windows)
+    asked, seen = [], []
+
+    def answer(x: torch.Tensor, t: Any, *, branch: Any, **_: Any) -> torch.Tensor:
+        asked.append(branch.value)
+        return torch.full_like(x, asked.count(branch.value) + (10.0 if branch.value == "u" else 0.0))
+
+    def keep(args: Any) -> torch.Tensor:
+        seen.append((args["denoised"], args["uncond_denoised"]))
+        return args["denoised"]
+
+    def once(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+        return model(x, sigmas[1].expand(len(x)), sampler_post_cfg_function=[keep])  # windows have moved
+
+    monkeypatch.setattr(hosted_model.patcher.model, "apply_model", answer)
+    run(nodes, hosted_model, guider, latents, sampler=once)
+    numbers, uneven = torch.zeros(7), 0.0
+    for number, window in enumerate(windows.windows(1, 7), start=1):
+        numbers[window.span] += number * torch.tensor(window.weights)
+        uneven = max(uneven, max(weight for weight in window.weights if weight < 1))
+    assert asked[:3] == ["u", "s", "d"] and uneven > 0.5, "a mean of all windows would be another one"
+    ((fused, unguided),) = seen
+    expected = numbers.view(-1, 1, 1, 1).expand_as(fused)
+    torch.testing.assert_close(unguided, expected + 10)
+    torch.testing.assert_close(fused, expected - 20)  # u + 3 (s - u) + (d - s)
+
+
 def test_a_preview_for_every_step_and_a_bar_that_never_goes_back(host, nodes, setup, hosted_model):
     guider, latents = setup()
 

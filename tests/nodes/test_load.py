@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,22 @@ def test_dtype_is_what_the_user_sets(host, load, hosted_model):
     (model,) = load.LoadPortraitModel.execute(model="tiny.safetensors", dtype="bfloat16").args
     assert str(model.model.dtype) == "torch.bfloat16"
     assert next(model.patcher.model.parameters()).dtype == model.model.dtype
+
+
+@pytest.mark.parametrize(("said", "given"), [(["float32", "bfloat16", "float16"], "float16"), (["float32"], "float32")])
+def test_auto_is_comfyui_s_choice_unless_the_model_overflows_in_it(host, load, hosted_model, monkeypatch, said, given):
+    monkeypatch.setattr(load.bridge.memory.management, "unet_dtype", lambda **_: torch.float16)
+    models = host.module("model_core.models")
+    config = replace(hosted_model.model.config, dtypes=tuple(said))
+    path = host.models_dir / "portraits" / "narrow.safetensors"
+    models.save_model(replace(hosted_model.model, config=config), path)
+    try:
+        (model,) = load.LoadPortraitModel.execute(model=path.name, dtype="auto").args
+        (forced,) = load.LoadPortraitModel.execute(model=path.name, dtype="float16").args
+    finally:
+        path.unlink()
+    assert str(model.model.dtype) == f"torch.{given}"
+    assert str(forced.model.dtype) == "torch.float16"
 
 
 def test_a_truncated_file_is_refused_by_name(host, load, hosted_model):

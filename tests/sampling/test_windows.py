@@ -113,6 +113,15 @@ def test_linear_blend_cross_fades() -> None:
     assert CyclicOverlap(6, 3).windows(0, 9)[0].weights == (1, 1, 1, 0.5, 0.5, 0.5)
 
 
+def test_the_linear_taper_is_as_long_as_the_overlap() -> None:
+    """Where moved windows share more than that, both count fully; a flatter taper would go on falling there."""
+    one, two, three = CyclicOverlap(8, 2, blend="linear").windows(1, 15)
+    assert (one.frames[0], two.frames[0], three.frames[0]) == (0, 1, 7)
+    np.testing.assert_allclose(one.weights, [1, 2 / 3, 0.6, 0.5, 0.5, 0.5, 0.4, 0.25])
+    np.testing.assert_allclose(two.weights, [1 / 3, 0.4, 0.5, 0.5, 0.5, 0.6, 0.5, 1 / 3])
+    np.testing.assert_allclose(three.weights, [0.25, 2 / 3, 1, 1, 1, 1, 1, 1])
+
+
 @pytest.mark.parametrize(("length", "overlap"), [(0, 0), (4, 4), (4, 5), (4, -1), (-2, 0)])
 def test_bad_values_are_named(length: int, overlap: int) -> None:
     with pytest.raises(InputError, match=rf"window {length}, overlap {overlap}.*try"):

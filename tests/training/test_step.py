@@ -13,7 +13,7 @@ from model_core.autoencoders import KLAutoencoder
 from model_core.config import ModelConfig
 from model_core.errors import InputError
 from model_core.models import build_model
-from model_core.sampling.schedule import training_scheduler
+from model_core.sampling.schedule import add_noise, training_scheduler
 from model_core.training.config import ConditionConfig
 from model_core.training.step import StepPlan, TrainingStep
 from model_core.types import Branch
@@ -82,3 +82,24 @@ def test_the_error_in_pixels_needs_folded_pixels(step: TrainingStep) -> None:
     encoded = KLAutoencoder(torch.nn.Identity(), 1.0)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="choose 'squared'"):
         TrainingStep(step.backbone, encoded, step.scheduler, ConditionConfig(loss="pixels"), stage=1, num_history=0)
+
+
+def test_an_own_estimate_is_hidden_under_another_noise_than_it_was_made_from(
+    step: TrainingStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, plan = batch_with_a_hole(), StepPlan(Branch.DRIVING, False, seed=1, own_estimate=True)
+    noise, timesteps = step._noise(step._encode(batch["frames"]), plan)
+    seen: list[tuple[Tensor, Tensor]] = []
+    estimate = torch.full_like(noise, 0.25)
+
+    def predict(latents: Tensor, times: Tensor, *_: object, **__: object) -> Tensor:
+        seen.append((latents, times))
+        return estimate
+
+    monkeypatch.setattr(step.backbone, "predict_branch", predict)
+    step(batch, plan)
+    (first, last), (noisy, times) = seen
+    assert int(last) == step.scheduler.config.num_train_timesteps - 1 and torch.equal(times, timesteps)
+    torch.testing.assert_close(noisy, add_noise(step.scheduler, estimate, noise, timesteps))  # this model predicts it
+    assert sorted(clip.sum().item() for clip in first) == sorted(clip.sum().item() for clip in noise)
+    assert not any(torch.equal(*pair) for pair in zip(first, noise, strict=True))

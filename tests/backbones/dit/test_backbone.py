@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from einops import rearrange
 
 from model_core.backbones.base import AnimationInputs
 from model_core.backbones.dit import DiTBackbone, DiTConditioning
+from model_core.backbones.dit.positions import DRIVING, NOISY
 from model_core.errors import CheckpointError, InputError
 from model_core.types import Baseline, Branch, HistoryFrames, MotionSignal, ReferenceInputs
 
@@ -92,6 +94,38 @@ def test_history_never_sees_what_is_denoised_and_goes_with_the_first_window(make
     assert first.num_history == 3 and later.num_history == 0 and later.history is None
     made = backbone.predict_branch(latents(), torch.tensor(500.0), later, Branch.FULL)
     torch.testing.assert_close(made, backbone.predict_branch(latents(), torch.tensor(500.0), later, Branch.DRIVING))
+
+
+@pytest.mark.parametrize("kind", ["full", "factorised"])
+def test_history_is_clean_frames_just_before_the_first_one(make_dit: Make, kind: str) -> None:
+    """One run over all frames, the first at timestep 0 and numbered below 0, says the same.
+
+    With a single video attention that is exact: until then no frame has seen another.
+    """
+    settings = {"num_layers": 1, "video_attention_after": (0,), "dual_attention_layers": ()}
+    backbone = make_dit(fresh_video=False, video_attention=kind, **settings)
+    past, motion = latents(2, seed=5), torch.rand(1, 5, 3, 16, 16, generator=torch.Generator().manual_seed(6))
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(7))
+    reference = backbone.encode_reference(ReferenceInputs(image, backbone.encode(image)))
+    condition = backbone.condition(reference, motion[:, 2:], history_latents=past, history_motion=motion[:, :2])
+    made = backbone.predict_branch(latents(3), torch.tensor(700.0), condition, Branch.FULL)
+
+    denoiser = backbone.denoiser
+    groups = [
+        denoiser.embed(torch.cat([past, latents(3)], dim=1).flatten(0, 1), NOISY),
+        reference.tokens.expand(5, -1, -1),
+        denoiser.embed(backbone.encode(motion[0] * 2 - 1), DRIVING),
+    ]
+    wanted = {}
+    for times, first in (((0, 0), -2), ((700, 700), -2), ((0, 0), 0), ((0, 0), -3)):
+        timesteps = torch.tensor([[*times, 700.0, 700.0, 700.0]])
+        tokens, embedded, _ = denoiser._blocks(groups, timesteps, first=first)
+        out = denoiser.transformer.proj_out(denoiser.transformer.norm_out(tokens, embedded))
+        wanted[times, first] = out[2:]
+    patches = rearrange(made[0], "f c (y a) (x b) -> f (y x) (a b c)", a=2, b=2)
+    torch.testing.assert_close(patches, wanted[(0, 0), -2], atol=1e-5, rtol=1e-4)
+    for other in list(wanted)[1:]:
+        assert (wanted[other] - wanted[(0, 0), -2]).abs().max() > 1e-3, other
 
 
 def test_a_window_is_the_same_cut_out_before_or_after(make_dit: Make) -> None:

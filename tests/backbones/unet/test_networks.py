@@ -208,6 +208,16 @@ def test_history_is_attended_to_and_not_predicted() -> None:
     assert torch.equal(same[Branch.FULL], same[Branch.DRIVING])
 
 
+def test_history_has_nothing_to_denoise_whatever_the_rest_has() -> None:
+    backbone = make(TINY)
+    reference, motion, past, latents = inputs(TINY, 3, history=2)
+    conditioning = backbone.prepare(AnimationInputs(backbone.encode_reference(reference), motion, past))
+    seen: list[list[float]] = []
+    backbone.denoiser.unet.time_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0].tolist()))
+    backbone.predict(latents, torch.tensor(100), conditioning, [Branch.FULL, Branch.DRIVING])
+    assert seen == [[0, 0, 100, 100, 100], [100, 100, 100]]
+
+
 def carried(config: UNetConfig, frames: int, size: tuple[int, int] = (48, 64)) -> Baseline:
     generator = torch.Generator().manual_seed(3)
     h, w = size[0] // config.latent_stride, size[1] // config.latent_stride
