@@ -1,12 +1,17 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and never written over what is read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from .errors import InputError
+
+NamedPath = tuple[str, str | os.PathLike[str] | None]
+"""What the user calls a path, such as an option, and the path; None is none."""
 
 
 @contextlib.contextmanager
@@ -30,3 +35,52 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_overwriting(outputs: Iterable[NamedPath], inputs: Iterable[NamedPath] = ()) -> None:
+    """Refuse to write over what is read, or twice to one place; call it before any work.
+
+    Links and dots are seen through, and a hard link is the file it links to. A folder stands for all that lies in it.
+
+    Args:
+        outputs, inputs: what the user calls each path, such as an option, and the path; None is none.
+    Raises:
+        InputError: names both paths.
+    """
+    taken: dict[object, NamedPath] = {}
+    around: dict[object, NamedPath] = {}
+
+    def take(named: NamedPath, real: Path) -> None:
+        taken.update(dict.fromkeys(_keys(real), named))
+        around.update(dict.fromkeys(real.parents, named))
+
+    for name, path in inputs:
+        if path is not None:
+            take((name, path), _real(path))
+    for name, path in outputs:
+        if path is None:
+            continue
+        real = _real(path)
+        for places, places_taken, relation in (
+            (_keys(real), taken, "is the same as"),
+            (real.parents, taken, "lies in"),
+            ([real], around, "is the folder of"),
+        ):
+            for place in places:
+                if place in places_taken:
+                    other, there = places_taken[place]
+                    raise InputError(f"{name} {path}: {relation} {other} {there}; choose another place to write to")
+        take((name, path), real)
+
+
+def _real(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.normcase(os.path.realpath(path)))
+
+
+def _keys(real: Path) -> list[object]:
+    """What two paths to the same place have in common: the path itself, and what os.path.samefile compares."""
+    try:
+        found = real.stat()
+    except (OSError, ValueError):
+        return [real]
+    return [real, (found.st_dev, found.st_ino)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,53 @@ def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
         assert "Traceback" not in said.err and said.out == ""
         left = [path.name for path in folder.iterdir() if path.name != "out"]
         assert sorted(left) == before and not list((folder / "out").glob("*")), words
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ({"output": "driving.mp4"}, "--output driving.mp4: is the same as --driving"),
+        ({"output": "./out/../driving.mp4"}, "is the same as --driving"),
+        ({"output": "soft.mp4"}, "is the same as --driving"),
+        ({"output": "hard.mp4"}, "is the same as --driving"),
+        ({"output": "driving.mp4", "driving": "./driving.mp4"}, "--output driving.mp4: is the same as --driving ./"),
+        ({"output": "portrait.png"}, "is the same as --reference"),
+        ({"sheet": "portrait.png"}, "--sheet portrait.png: is the same as --reference"),
+        ({"sheet": "mask.png", "mask": "mask.png"}, "--sheet mask.png: is the same as --mask"),
+        ({"sheet": "out/new.mp4", "output": "out/new.mp4"}, "--sheet out/new.mp4: is the same as --output"),
+        ({"sheet": "tiny.safetensors"}, "is the same as --model"),
+        ({"job-folder": "."}, "--job-folder .: is the folder of --"),
+    ],
+)
+def test_no_word_makes_it_write_over_what_it_reads(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: dict[str, str], named: str
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr("model_core.commands.animate.load_model", lambda *_, **__: pytest.fail("work has begun"))
+    save_image(np.full((96, 96, 3), 255, np.uint8), desk.folder / "mask.png")
+    (desk.folder / "soft.mp4").symlink_to("driving.mp4")
+    os.link(desk.folder / "driving.mp4", desk.folder / "hard.mp4")
+    before = {path: path.read_bytes() for path in desk.folder.iterdir()}
+    assert desk.animate(**words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and named in said and said.count("\n") == 1
+    assert {path: path.read_bytes() for path in desk.folder.iterdir()} == before
+
+
+def test_compare_writes_over_nothing_that_it_reads(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in desk.folder.iterdir()}
+    inputs = ["--reference", desk.words["--reference"], "--driving", desk.words["--driving"]]
+    new = str(desk.folder / "new.mp4")
+    for output, sheet, named in (
+        (desk.words["--driving"], new, "--output"),
+        (new, desk.words["--reference"], "--sheet"),
+        (new, new, "--sheet"),
+        (new, desk.words["--model"], "--sheet"),
+    ):
+        words = ["compare", *inputs, "--models", desk.words["--model"], "--output", output, "--sheet", sheet]
+        assert main(words) == 2
+        assert f"error: {named} " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in desk.folder.iterdir()} == before
 
 
 def test_an_older_video_survives_a_failure(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,6 +199,18 @@ def test_two_jobs_on_one_output_do_not_meet(job, do):
     assert open_video(job.output).frames == 20
 
 
+def test_a_job_does_not_write_over_its_driver(job, do, tmp_path):
+    before = job.driving.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(job.driving)
+    for output in (job.driving, tmp_path / "link.mp4", tmp_path / "new" / ".." / "driving.mp4"):
+        with pytest.raises(InputError, match=r"video .*: is the same as the driving video"):
+            do(dataclasses.replace(job, output=output))
+    with pytest.raises(InputError, match=r"job folder .*: is the folder of"):
+        do(job, folder=tmp_path)
+    assert job.driving.read_bytes() == before
+    assert {"driving.mp4", "link.mp4"} == {path.name for path in tmp_path.iterdir() if path.is_file()}
+
+
 def test_the_job_folder_may_lie_elsewhere(job, do, tmp_path, monkeypatch):
     def other_disk(source, target):
         raise OSError(18, "Invalid cross-device link")
