@@ -1,17 +1,24 @@
-"""Files that are either whole or not there, and never written over what is read."""
+"""Files that are either whole or not there, never written over what is read, in folders that one process holds."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from .errors import InputError
 
 NamedPath = tuple[str, str | os.PathLike[str] | None]
 """What the user calls a path, such as an option, and the path; None is none."""
+
+LOCK = "vividportraits.lock"
+"""The file by which a process holds a folder."""
+_PATIENCE = 0.5  # seconds: an owner who has just finished takes the folder away
 
 
 @contextlib.contextmanager
@@ -84,3 +91,42 @@ def _keys(real: Path) -> list[object]:
     except (OSError, ValueError):
         return [real]
     return [real, (found.st_dev, found.st_ino)]
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, *, holder: str, work: str) -> Iterator[None]:
+    """Make the folder where it is missing, and hold it for the block. The system frees it with the process.
+
+    Args:
+        holder: name of the file in it that says which process holds it, or did last.
+        work: what is held, for the error: "this video".
+    Raises:
+        InputError: another process holds it; the message names that process.
+        OSError: the folder cannot be made or written.
+    """
+    lock = FileLock(folder / LOCK)
+    while not lock.is_locked:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except FileNotFoundError:
+            continue  # its owner has just finished and taken the folder away
+        except Timeout as error:
+            raise InputError(
+                f"{folder}: another process ({_process(folder / holder)}) is at work on {work}; wait for it, or give "
+                "another output"
+            ) from error
+    try:
+        with atomic_path(folder / holder) as partial:
+            partial.write_text(f"ComfyUI-VividPortraits works here, process {os.getpid()}\n", "utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _process(holder: Path) -> str:
+    try:
+        found = re.search(r"process (\d+)", holder.read_text("utf-8", errors="replace"))
+    except OSError:
+        return "unknown"
+    return found[1] if found else "unknown"

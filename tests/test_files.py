@@ -1,14 +1,17 @@
-"""Nothing that is read is written over, whatever way its path goes."""
+"""Nothing that is read is written over, whatever way its path goes; and a folder has one process at a time."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from model_core.errors import InputError
-from model_core.files import refuse_overwriting
+from model_core.files import LOCK, locked_folder, refuse_overwriting
 
 
 @pytest.fixture
@@ -55,3 +58,53 @@ def test_what_is_apart_passes(place: Path) -> None:
     outputs = [("--output", "made.mp4"), ("--sheet", None), ("--job-folder", "made.mp4.job"), ("--plot", "copy.mp4")]
     refuse_overwriting(outputs, [("--driving", "drive.mp4"), ("--reference", "soft.mp4"), ("--mask", None)])
     assert sorted(path.name for path in place.iterdir()) == ["copy.mp4", "drive.mp4", "frames", "hard.mp4", "soft.mp4"]
+
+
+ROOT = Path(__file__).parent.parent
+HOLD = """
+import sys, time
+from pathlib import Path
+from model_core.files import locked_folder
+with locked_folder(Path(sys.argv[1]), holder="who.txt", work="it"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_has_one_process_and_a_killed_one_does_not_block(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    refused = (
+        rf"{folder}: another process \({other.pid}\) is at work on this video; wait for it, or give another output"
+    )
+    with pytest.raises(InputError, match=refused), locked_folder(folder, holder="who.txt", work="this video"):
+        pytest.fail("two processes hold the folder")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    other.stdout.close()
+    with locked_folder(folder, holder="who.txt", work="this video"):
+        assert f"process {os.getpid()}" in (folder / "who.txt").read_text()
+        with pytest.raises(InputError, match=rf"\({os.getpid()}\)"), locked_folder(folder, holder="who.txt", work="it"):
+            pytest.fail("one process holds the folder twice")
+
+
+def test_the_owner_may_take_the_folder_away(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked_folder(tmp_path / "folder", holder="who.txt", work="it"):
+            for name in ("who.txt", LOCK):
+                (tmp_path / "folder" / name).unlink()
+            (tmp_path / "folder").rmdir()
+        assert not (tmp_path / "folder").exists()
+
+
+def test_a_link_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("someone's")
+    (tmp_path / LOCK).symlink_to("precious")
+    (tmp_path / "who.txt").symlink_to("precious")
+    with pytest.raises(OSError), locked_folder(tmp_path, holder="who.txt", work="it"):  # noqa: B017
+        pytest.fail("a link was followed")
+    (tmp_path / LOCK).unlink()
+    with locked_folder(tmp_path, holder="who.txt", work="it"):
+        assert not (tmp_path / "who.txt").is_symlink()
+    assert (tmp_path / "precious").read_text() == "someone's"

@@ -151,7 +151,7 @@ def animate_video(
     identity = _identity(job, model, faces)
     if _finished(job.output, identity):
         watcher.say(f"{job.output} is finished already; remove it to make it again")
-        if folder.exists():  # killed between the last two steps
+        if JobFolder.is_jobs(folder):  # killed between the last two steps
             with JobFolder.opened(folder) as place:
                 place.remove()
         frames = open_video(job.output).frames or 0
