@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import uuid
@@ -11,13 +12,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import InputError
+from .errors import InputError, VideoError
 
 NamedPath = tuple[str, str | os.PathLike[str] | None]
 """What the user calls a path, such as an option, and the path; None is none."""
 
 LOCK = "vividportraits.lock"
 """The file by which a process holds a folder."""
+_BLOCK = 2**22
 _PATIENCE = 0.5  # seconds: an owner who has just finished takes the folder away
 
 
@@ -130,3 +132,19 @@ def _process(holder: Path) -> str:
     except OSError:
         return "unknown"
     return found[1] if found else "unknown"
+
+
+def file_digest(path: Path) -> str:
+    """Of a file's content; of a folder's, of the names and the content of its files."""
+    digest = hashlib.sha256()
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        try:
+            with file.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+        except OSError as error:
+            raise VideoError(f"video {file}: cannot be read ({error.strerror}); check its permissions") from error
+    return digest.hexdigest()

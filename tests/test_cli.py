@@ -255,6 +255,20 @@ def test_avatars_are_written_once(tmp_path: Path) -> None:
     assert list_clips(tmp_path)[0].load()["images"].shape == (2, 32, 32, 3)
 
 
+def test_avatars_of_other_settings_are_not_taken_for_these(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["avatars", str(tmp_path), "--count", "1"]
+    assert main([*words, "--frames", "2", "--size", "32"]) == 0
+    before = (tmp_path / "00000000.npz").read_bytes()
+    for changed, known in (
+        (["--frames", "3", "--size", "32"], "frames 2 instead of 3"),
+        (["--frames", "2", "--size", "48"], "size 32 instead of 48"),
+        (["--frames", "2", "--size", "32", "--pictured", "1"], "pictured 0 instead of 1"),
+    ):
+        assert main([*words, *changed]) == 2
+        assert f"00000000.npz: was rendered with {known}; give the same settings" in capsys.readouterr().err
+    assert (tmp_path / "00000000.npz").read_bytes() == before
+
+
 def test_a_setting_without_a_value_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(tmp_path / "none.yaml"), "--set", "optim.steps"]) == 2
     assert "--set optim.steps: write KEY=VALUE" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from ..errors import InputError, VideoError
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import Framing
-from ..files import atomic_path, refuse_overwriting
+from ..files import atomic_path, file_digest, refuse_overwriting
 from ..images import to_uint8
 from ..models import PortraitModel
 from ..motion.scenes import MotionSettings, PlacedMotion
@@ -35,7 +35,7 @@ from ..video.segments import SegmentWriter, join_segments
 from ..warp.full_size import LONGEST, OutputSize, output_size
 from .faces import DrivingFace, FaceSettings, ForwardFrames, find_faces, follow_driving_face
 from .folder import JobFolder
-from .identity import Identity, changed, digest_of, file_digest, model_digest, tensor_digest
+from .identity import Identity, changed, digest_of, model_digest, tensor_digest
 from .paste import AtModelSize, AtPortraitSize, Finisher, OntoDriving, Pasting
 
 _FORMAT = 2

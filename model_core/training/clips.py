@@ -7,16 +7,20 @@ A prepared clip is one ``.npz``:
     landmarks          (T, 478, 3) float32, x, y, z in pixels
     driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
     driving_images     (k, T, H, W, 3) uint8, optional: the frames of the first k of them, for masked frames
+    prepared           () text, optional: what prepare.py made the clip of, and how, as JSON
 
 The synthetic avatars are written in this form directly; real clips are brought into it by prepare.py.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +39,8 @@ from .drawing import detector_jitter, parsing_map, random_colours
 from .masked import masked_sample
 from .photos import photo_pairs
 
+_RECORD = "prepared"
+
 
 @dataclass(frozen=True)
 class ClipFile:
@@ -44,21 +50,37 @@ class ClipFile:
 
     def load(self, *, driver: bool = True) -> dict[str, np.ndarray]:
         """The arrays of the clip, without other identities' if asked; a file that is no clip is an InputError."""
-        try:
-            with np.load(self.path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files if driver or not name.startswith("driving")}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+        with self._opened() as data:
+            wanted = (name for name in data.files if driver or not name.startswith("driving"))
+            arrays = {name: data[name] for name in wanted if name != _RECORD}
         missing = sorted({"images", "foreground", "landmarks"} - set(arrays))
         if missing:
             raise InputError(f"{self.path}: not a prepared clip, {missing} are missing; prepare it again")
         return arrays
 
+    def record(self) -> dict[str, Any]:
+        """What ``write_clip`` was told of the clip; empty where it was told nothing."""
+        with self._opened() as data:
+            return dict(json.loads(str(data[_RECORD]))) if _RECORD in data.files else {}
 
-def write_clip(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a prepared clip wholly or not at all; its folder is made."""
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with np.load(self.path, allow_pickle=False) as data:
+                yield data
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+
+
+def write_clip(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any] | None = None) -> None:
+    """Write a prepared clip wholly or not at all; its folder is made.
+
+    Args:
+        record: of what it was made, and how; plain values.
+    """
+    told = {} if record is None else {_RECORD: np.array(json.dumps(record))}
     with atomic_path(path) as partial:
-        np.savez(partial, allow_pickle=False, **arrays)
+        np.savez(partial, allow_pickle=False, **arrays, **told)
 
 
 def list_clips(folder: str | Path, *, limit: int = 0) -> list[ClipFile]:
