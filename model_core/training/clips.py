@@ -15,6 +15,7 @@ The synthetic avatars are written in this form directly; real clips are brought 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -133,18 +134,20 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         self.baseline = baseline
         self.clips = list_clips(config.folder, limit=config.limit)
         self.photos = list_clips(config.photos) if config.photos else []
+        self._everybody = self.clips + self.photos
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        file = self.clips[rng.integers(len(self.clips))]
+        number = int(rng.integers(len(self.clips)))
+        file = self.clips[number]
         clip = file.load(driver=self.motion_kind == "masked_frames")
         reference, frames = self._choose(rng, len(clip["images"]), file.path)
         if self.photos and rng.random() < self.config.photo_share:
-            photo = self.photos[rng.integers(len(self.photos))].load()
-            clip = photo_pairs(photo, clip["landmarks"], len(frames), rng)
+            number = len(self.clips) + int(rng.integers(len(self.photos)))
+            clip = photo_pairs(self._everybody[number].load(), clip["landmarks"], len(frames), rng)
             reference, frames = 0, list(range(1, 1 + len(frames)))
         pictures = [clip["images"][[reference, *frames]], clip.get("baseline", clip["images"][:0])]
         images = to_float(np.concatenate(pictures))
@@ -160,7 +163,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             "reference_foreground": torch.from_numpy(person)[None],
             "frames": images[1 : 1 + len(frames)],
             "weights": torch.stack([_weights(clip, frame) for frame in frames[history:]]),
-            **self._signal(clip, [reference, *frames], faces, rng),
+            **self._signal(clip, [reference, *frames], faces, rng, number),
         }
         if "baseline" in clip:
             item.update(baseline=images[1 + len(frames) :], validity=torch.from_numpy(clip["validity"])[:, None])
@@ -179,16 +182,24 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         return reference, [int(i) for i in rng.choice(total, size=count, replace=False)]
 
     def _signal(
-        self, clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, rng: Generator
+        self, clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, rng: Generator, number: int
     ) -> dict[str, Tensor]:
         """``reference_motion`` and ``motion``; the reference comes first in ``frames`` and ``faces``."""
         if self.motion_kind == "masked_frames":
-            signal = masked_sample(clip, frames, faces, self.config, rng)
+            stranger = functools.partial(self._stranger, rng, number)
+            signal = masked_sample(clip, frames, faces, self.config, rng, stranger=stranger)
         else:
             size = clip["images"].shape[1:3]
             drawn = [faces[0], *self._scale(rng, faces[1:])]
             signal = torch.stack([parsing_map(face, size) for face in drawn])
         return {"reference_motion": signal[0], "motion": signal[1:]}
+
+    def _stranger(self, rng: Generator, number: int) -> dict[str, np.ndarray] | None:
+        """Another clip or photograph than that of this number; None where there is no other."""
+        if len(self._everybody) < 2:
+            return None
+        other = int(rng.integers(len(self._everybody) - 1))
+        return self._everybody[other + (other >= number)].load(driver=False)
 
     def _scale(self, rng: Generator, landmarks: np.ndarray) -> list[np.ndarray]:
         """One scaling for all frames of a sample: a clip shows one driver."""
