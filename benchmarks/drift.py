@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer
+from model_core.files import refuse_overwriting
 from model_core.images import read_pixels, save_image
 from model_core.motion.alignment import face_size
 from model_core.plots import curves_picture
@@ -112,6 +113,9 @@ def main() -> None:
     parser.add_argument("plot", type=Path)
     parser.add_argument("--chunk", type=int, default=64, help="that the video was made with")
     args = parser.parse_args()
+    refuse_overwriting(
+        [("plot", args.plot)], [(name, getattr(args, name)) for name in ("made", "reference", "driving")]
+    )
     name, found = curves(args.made, args.driving, args.reference)
     frames = len(found["likeness"])
     borders = [chunk.start for chunk in plan_chunks(frames, args.chunk)][1:]

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "bundled": set(),
-    "files": set(),
+    "files": {"errors"},
     "plots": {"errors"},
     "config": {"types", "errors"},
     "images": {"types", "errors", "files"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,53 @@ def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
         assert sorted(left) == before and not list((folder / "out").glob("*")), words
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ({"output": "driving.mp4"}, "--output driving.mp4: is the same as --driving"),
+        ({"output": "./out/../driving.mp4"}, "is the same as --driving"),
+        ({"output": "soft.mp4"}, "is the same as --driving"),
+        ({"output": "hard.mp4"}, "is the same as --driving"),
+        ({"output": "driving.mp4", "driving": "./driving.mp4"}, "--output driving.mp4: is the same as --driving ./"),
+        ({"output": "portrait.png"}, "is the same as --reference"),
+        ({"sheet": "portrait.png"}, "--sheet portrait.png: is the same as --reference"),
+        ({"sheet": "mask.png", "mask": "mask.png"}, "--sheet mask.png: is the same as --mask"),
+        ({"sheet": "out/new.mp4", "output": "out/new.mp4"}, "--sheet out/new.mp4: is the same as --output"),
+        ({"sheet": "tiny.safetensors"}, "is the same as --model"),
+        ({"job-folder": "."}, "--job-folder .: is the folder of --"),
+    ],
+)
+def test_no_word_makes_it_write_over_what_it_reads(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: dict[str, str], named: str
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr("model_core.commands.animate.load_model", lambda *_, **__: pytest.fail("work has begun"))
+    save_image(np.full((96, 96, 3), 255, np.uint8), desk.folder / "mask.png")
+    (desk.folder / "soft.mp4").symlink_to("driving.mp4")
+    os.link(desk.folder / "driving.mp4", desk.folder / "hard.mp4")
+    before = {path: path.read_bytes() for path in desk.folder.iterdir()}
+    assert desk.animate(**words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and named in said and said.count("\n") == 1
+    assert {path: path.read_bytes() for path in desk.folder.iterdir()} == before
+
+
+def test_compare_writes_over_nothing_that_it_reads(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in desk.folder.iterdir()}
+    inputs = ["--reference", desk.words["--reference"], "--driving", desk.words["--driving"]]
+    new = str(desk.folder / "new.mp4")
+    for output, sheet, named in (
+        (desk.words["--driving"], new, "--output"),
+        (new, desk.words["--reference"], "--sheet"),
+        (new, new, "--sheet"),
+        (new, desk.words["--model"], "--sheet"),
+    ):
+        words = ["compare", *inputs, "--models", desk.words["--model"], "--output", output, "--sheet", sheet]
+        assert main(words) == 2
+        assert f"error: {named} " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in desk.folder.iterdir()} == before
+
+
 def test_an_older_video_survives_a_failure(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.output.parent.mkdir()
     desk.output.write_bytes(b"older")
@@ -205,6 +253,20 @@ def test_avatars_are_written_once(tmp_path: Path) -> None:
     assert main(words) == 0
     assert [clip.path.name for clip in list_clips(tmp_path)] == ["00000005.npz", "00000006.npz"]
     assert list_clips(tmp_path)[0].load()["images"].shape == (2, 32, 32, 3)
+
+
+def test_avatars_of_other_settings_are_not_taken_for_these(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["avatars", str(tmp_path), "--count", "1"]
+    assert main([*words, "--frames", "2", "--size", "32"]) == 0
+    before = (tmp_path / "00000000.npz").read_bytes()
+    for changed, known in (
+        (["--frames", "3", "--size", "32"], "frames 2 instead of 3"),
+        (["--frames", "2", "--size", "48"], "size 32 instead of 48"),
+        (["--frames", "2", "--size", "32", "--pictured", "1"], "pictured 0 instead of 1"),
+    ):
+        assert main([*words, *changed]) == 2
+        assert f"00000000.npz: was rendered with {known}; give the same settings" in capsys.readouterr().err
+    assert (tmp_path / "00000000.npz").read_bytes() == before
 
 
 def test_a_setting_without_a_value_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

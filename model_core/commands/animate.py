@@ -15,8 +15,9 @@ from ..bundled import DEFAULT_MODEL
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
 from ..faces.backends import load_analyzer
+from ..files import NamedPath, refuse_overwriting
 from ..images import check_reference, load_image, save_image, to_uint8
-from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video
+from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video, job_folder
 from ..models import PortraitModel, find_model, load_files
 from ..pipeline import DrivingMotion
 from ..sampling import Chunk
@@ -24,7 +25,7 @@ from ..types import StepEvent
 from ..video.read import open_video, read_shots
 from .motion import motion_from, size_from
 from .progress import Stages, progress_observer
-from .settings import choose_device, choose_dtype, sampling_from
+from .settings import choose_device, choose_dtype, model_files, sampling_from
 
 _COLUMNS = 8
 
@@ -50,6 +51,7 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
     for name in ("reference", "driving", "output"):
         if not getattr(args, name):
             raise InputError(f"--{name}: is missing; give it, or a list of videos with --batch")
+    refuse_overwriting(written(args), read(args))
     stages = Stages()
     with stages("load model"):
         model = _model(args.model, args.device, args.dtype, tuple(args.models_folder), tuple(args.part))
@@ -61,7 +63,7 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
             job,
             model=model,
             analyzer=analyzer,
-            folder=Path(args.job_folder) if args.job_folder else None,
+            folder=job_folder(job.output, args.job_folder),
             watcher=Watcher(say=view.say, looked=view.looked, observer=view.observed, planned=view.planned),
         )
     height, width = open_video(job.output).size
@@ -71,6 +73,18 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
         print(f"wrote {args.sheet}")
     print(stages.table())
     return result
+
+
+def read(args: argparse.Namespace) -> list[NamedPath]:
+    """The files that the user's words make it read."""
+    media = [(f"--{name}", getattr(args, name)) for name in ("reference", "driving", "mask")]
+    return [*media, *model_files("--model", [args.model]), *model_files("--part", args.part)]
+
+
+def written(args: argparse.Namespace) -> list[NamedPath]:
+    """The files and the folder that the user's words make it write."""
+    folder = job_folder(Path(args.output), args.job_folder)
+    return [("--output", args.output), ("--sheet", args.sheet), ("--job-folder", folder)]
 
 
 @cache

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from ..cli import add_animate
 from ..errors import InputError, PortraitError
-from .animate import animate_one
+from ..files import NamedPath, refuse_overwriting
+from .animate import animate_one, read, written
 
 _NOT_OF_A_LINE = ("batch", "ray")
 
@@ -91,17 +92,16 @@ def read_list(path: Path, args: argparse.Namespace) -> list[tuple[int, argparse.
     ]
     if not jobs:
         raise InputError(f"--batch {path}: has no lines; write one JSON a line, with reference, driving and output")
-    for option in ("output", "job_folder", "sheet"):
-        seen: dict[Path, int] = {}
-        for number, job in jobs:
-            if not getattr(job, option):
-                continue
-            place = Path(getattr(job, option)).absolute()
-            if place in seen:
-                name = option.replace("_", " ")
-                raise InputError(f"--batch {path}: lines {seen[place]} and {number} have the same {name} {place}")
-            seen[place] = number
+    refuse_overwriting(
+        [_of_line(number, named) for number, job in jobs for named in written(job)],
+        [("--batch", path), *(_of_line(number, named) for number, job in jobs for named in read(job))],
+    )
     return jobs
+
+
+def _of_line(number: int, named: NamedPath) -> NamedPath:
+    name, path = named
+    return f"line {number}: {name}", path
 
 
 def _options(line: str, args: argparse.Namespace, *, name: str) -> argparse.Namespace:

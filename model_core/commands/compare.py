@@ -17,6 +17,7 @@ from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
 from ..faces.backends import load_analyzer
 from ..faces.foreground import estimate_foreground
+from ..files import refuse_overwriting
 from ..images import check_reference, load_image, save_image, to_float, to_uint8
 from ..models import PortraitModel, load_model
 from ..pipeline import animate
@@ -25,7 +26,7 @@ from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
 from .compare_metrics import print_metrics
 from .motion import motion_from, size_from
-from .settings import choose_device
+from .settings import choose_device, model_files
 
 _COLUMNS = 8
 WITHOUT = "without the network"
@@ -34,6 +35,10 @@ WITHOUT = "without the network"
 
 def run(args: argparse.Namespace) -> None:
     """Animate by every model with its own settings and write the results next to one another."""
+    refuse_overwriting(
+        [("--output", args.output), ("--sheet", args.sheet)],
+        [("--reference", args.reference), ("--driving", args.driving), *model_files("--models", args.models)],
+    )
     image = load_image(args.reference)
     check_reference(image, name=args.reference)
     info = open_video(args.driving)

@@ -30,15 +30,17 @@ from ..evaluation.report import (
 )
 from ..evaluation.sheet import contact_sheet
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..files import refuse_overwriting
 from ..images import save_image, to_uint8
 from ..models import PortraitModel, load_model
 from ..motion.components import RINGS
 from ..types import Component
-from .settings import choose_device, sampling_from
+from .settings import choose_device, model_files, sampling_from
 from .sweep import plot_sweep, sweep_methods
 
 _MEASURED = sorted({int(i) for c, ring in RINGS.items() if c is not Component.FACE for i in ring})
 _SHOWN = 8
+_WRITTEN = ("scores.json", "table.md", "curves.png", "sheet.png", "sweep.png")
 
 
 def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel, SamplingConfig]:
@@ -67,6 +69,8 @@ def _measure(made: Tensor, case: Case, truth: np.ndarray, extract: LandmarkExtra
 
 def run(args: argparse.Namespace) -> None:
     """Measure every method on the same cases; writes table, figures, plot and sheet."""
+    models = [args.model, *(ablation.partition("=")[2] for ablation in args.ablation)]
+    refuse_overwriting([("--output", Path(args.output) / name) for name in _WRITTEN], model_files("--model", models))
     methods, model, sampling = _methods(args)
     extract = landmark_extractor(MediaPipeAnalyzer())
     curves: dict[str, list[Curves]] = {name: [] for name in methods}

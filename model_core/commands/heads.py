@@ -8,15 +8,25 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..files import refuse_overwriting
 from ..training.heads.correspondence import find_points, see_heads, write_table
 from ..training.heads.dataset import write_head
-from ..training.heads.demo import write_demo
+from ..training.heads.demo import DRIVING, PORTRAIT, write_demo
 from ..training.heads.ict import load_head
 from ..training.heads.render import Renderer
 
 
 def run(args: argparse.Namespace) -> None:
     """What the words after ``heads`` ask for."""
+    if args.action != "clips":  # which leaves what is there as it is
+        head, output = Path(args.head), Path(args.output)
+        refuse_overwriting(
+            [
+                ("the output", path)
+                for path in ([output] if args.action == "table" else [output / PORTRAIT, output / DRIVING])
+            ],
+            [("the head", path) for path in (head.rglob("*") if head.is_dir() else [head]) if path.is_file()],
+        )
     {"table": _table, "demo": _demo, "clips": _clips}[args.action](args)
 
 

@@ -30,11 +30,12 @@ from ..evaluation.extractors import IdentityExtractor
 from ..evaluation.identity import SAMPLED_EVERY, dlib_identity, mean_identity
 from ..evaluation.report import markdown_table, write_json
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
-from ..files import atomic_path
+from ..files import atomic_path, refuse_overwriting
 from ..images import read_pixels
 from ..video.read import read_shots
 
 _SHOWN = (*EXPRESSION, *POSE)
+_WRITTEN = _TABLE, _METRICS = "table.md", "metrics.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
     if args.every < 1 or (args.frames is not None and args.frames < 1):
         raise InputError(f"--every {args.every} --frames {args.frames}: both must be 1 or more")
     triples = _triples(args)
+    if args.output:
+        _refuse_overwriting(args, triples)
     measure = _measurer(args)
     with tqdm(triples, desc="measure", unit="pair", file=sys.stderr) as bar:
         pairs = [measure(triple) for triple in bar]
@@ -77,6 +80,12 @@ def _triples(args: argparse.Namespace) -> list[Triple]:
     if not triples:
         raise InputError("measure: nothing to measure; give --reference, --driving and --generated, or --pairs")
     return triples
+
+
+def _refuse_overwriting(args: argparse.Namespace, triples: list[Triple]) -> None:
+    folder = Path(args.output)
+    inputs = [(f"the {name}", path) for triple in triples for name, path in dataclasses.asdict(triple).items()]
+    refuse_overwriting([("--output", folder / name) for name in _WRITTEN], [("--pairs", args.pairs), *inputs])
 
 
 def _listed(path: Path) -> list[Triple]:
@@ -166,10 +175,10 @@ def _report(pairs: list[PairScore], summary: ExpressionSummary) -> str:
 def _write(
     folder: Path, text: str, pairs: list[PairScore], summary: ExpressionSummary, args: argparse.Namespace
 ) -> None:
-    with atomic_path(folder / "table.md") as partial:
+    with atomic_path(folder / _TABLE) as partial:
         partial.write_text(text, encoding="utf-8")
     write_json(
-        folder / "metrics.json",
+        folder / _METRICS,
         pairs,
         summary=dataclasses.asdict(summary),
         signals=[dataclasses.asdict(row) for row in summarise_signals(pairs)],

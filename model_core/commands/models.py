@@ -13,10 +13,12 @@ import yaml
 from ..backbones.dit.config import DiTConfig
 from ..backbones.dit.denoiser import parameter_counts
 from ..errors import CheckpointError, InputError
+from ..files import refuse_overwriting
 from ..models import available_models, load_files, read_config, save_model
 from ..weights.detect import Recognised, describe_facts
 from ..weights.plan import Survey, explain, survey
 from ..weights.sd3 import sd3_config
+from .settings import model_files
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -99,6 +101,7 @@ def _convert(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if output.suffix != ".safetensors":
         raise InputError(f"--output {output}: the file's name has to end in .safetensors")
+    refuse_overwriting([("--output", output)], model_files("the weights", args.files))
     dtype = _DTYPES[args.dtype]
     model = load_files(_paths(args.files), dtype=dtype, overrides=overrides_from(args.set), preset=args.preset)
     save_model(model, output, dtype=dtype)

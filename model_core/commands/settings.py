@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from ..config import SamplingConfig
 from ..errors import InputError
+from ..files import NamedPath
 from ..models import FLOAT8, automatic_dtype
+from ..weights.folder import holds_weights, weight_files
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,3 +55,10 @@ def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> Samplin
             "and smaller than the window"
         )
     return settings
+
+
+def model_files(option: str, models: Iterable[str]) -> list[NamedPath]:
+    """The weights files that models given by path stand for, as ``refuse_overwriting`` takes them; names give none."""
+    paths = [Path(model) for model in models]
+    found = [path for path in paths if path.is_file() or holds_weights(path)]
+    return [(option, file) for path in found for file in weight_files(path)]

@@ -2,6 +2,6 @@
 
 from .faces import FaceSettings
 from .paste import Pasting
-from .run import VideoJob, VideoResult, Watcher, animate_video, job_digest
+from .run import VideoJob, VideoResult, Watcher, animate_video, job_digest, job_folder
 
-__all__ = ["FaceSettings", "Pasting", "VideoJob", "VideoResult", "Watcher", "animate_video", "job_digest"]
+__all__ = ["FaceSettings", "Pasting", "VideoJob", "VideoResult", "Watcher", "animate_video", "job_digest", "job_folder"]

@@ -5,35 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import VideoError
 from ..models import PortraitModel
 
 Identity = Mapping[str, Any]
 """Plain values by dotted name, as JSON knows them."""
-
-_BLOCK = 2**22
-
-
-def file_digest(path: Path) -> str:
-    """Of a file's content; of a folder's, of the names and the content of its files."""
-    digest = hashlib.sha256()
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        try:
-            with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    digest.update(block)
-        except OSError as error:
-            raise VideoError(f"video {file}: cannot be read ({error.strerror}); check its permissions") from error
-    return digest.hexdigest()
 
 
 def tensor_digest(tensor: Tensor) -> str:

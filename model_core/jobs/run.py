@@ -20,7 +20,7 @@ from ..errors import InputError, VideoError
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import Framing
-from ..files import atomic_path
+from ..files import atomic_path, file_digest, refuse_overwriting
 from ..images import to_uint8
 from ..models import PortraitModel
 from ..motion.scenes import MotionSettings, PlacedMotion
@@ -35,7 +35,7 @@ from ..video.segments import SegmentWriter, join_segments
 from ..warp.full_size import LONGEST, OutputSize, output_size
 from .faces import DrivingFace, FaceSettings, ForwardFrames, find_faces, follow_driving_face
 from .folder import JobFolder
-from .identity import Identity, changed, digest_of, file_digest, model_digest, tensor_digest
+from .identity import Identity, changed, digest_of, model_digest, tensor_digest
 from .paste import AtModelSize, AtPortraitSize, Finisher, OntoDriving, Pasting
 
 _FORMAT = 3
@@ -136,20 +136,22 @@ def animate_video(
     Args:
         folder: for the job's files; None is beside the output, ``<output>.job``.
     Raises:
-        InputError: another process is at work on it; a setting or the portrait cannot be used.
+        InputError: another process is at work on it; a setting or the portrait cannot be used; the output or the
+            folder would overwrite the driving video.
         FaceNotFoundError: the driving face cannot be followed; see ``faces.tracking.track_face``.
         VideoError: the driving video cannot be read, or something cannot be written; finished chunks are kept.
     """
     watcher = watcher or Watcher()
     open_video(job.driving)  # what cannot be read fails before anything is made
     _check_output(job.output)
+    folder = folder or job_folder(job.output)
+    refuse_overwriting([("video", job.output), ("job folder", folder)], [("the driving video", job.driving)])
     output_size((job.image.shape[-2], job.image.shape[-1]), "portrait" if job.size == "model" else job.size)
     faces = _faces_identity(job, analyzer)
     identity = _identity(job, model, faces)
-    folder = folder or job.output.with_name(job.output.name + ".job")
     if _finished(job.output, identity):
         watcher.say(f"{job.output} is finished already; remove it to make it again")
-        if folder.exists():  # killed between the last two steps
+        if JobFolder.is_jobs(folder):  # killed between the last two steps
             with JobFolder.opened(folder) as place:
                 place.remove()
         frames = open_video(job.output).frames or 0
@@ -170,6 +172,11 @@ def animate_video(
             if joined or not place.worth_keeping:
                 place.remove()
     return VideoResult(job.output, len(face.track), resumed)
+
+
+def job_folder(output: Path, chosen: str | Path | None = None) -> Path:
+    """Where a job's files lie until it is finished: beside the output, where no other place is chosen."""
+    return Path(chosen) if chosen else output.with_name(output.name + ".job")
 
 
 def job_digest(job: VideoJob, *, model: PortraitModel, analyzer: FaceAnalyzer) -> str:

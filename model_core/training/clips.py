@@ -8,16 +8,21 @@ A prepared clip is one ``.npz``:
     driving_landmarks  (K, T, 478, 3) float32, optional: other identities performing the same motion
     driving_images     (k, T, H, W, 3) uint8, optional: the frames of the first k of them, for masked frames
     portraits          (p,) int64, optional: the first p frames, which are portraits and no part of the performance
+    prepared           () text, optional: what prepare.py made the clip of, and how, as JSON
 
 Synthetic avatars and rendered heads are written in this form directly; real clips are brought into it by prepare.py.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +42,8 @@ from .focus import focus
 from .masked import masked_sample
 from .photos import photo_pairs
 
+_RECORD = "prepared"
+
 
 @dataclass(frozen=True)
 class ClipFile:
@@ -46,21 +53,37 @@ class ClipFile:
 
     def load(self, *, driver: bool = True) -> dict[str, np.ndarray]:
         """The arrays of the clip, without other identities' if asked; a file that is no clip is an InputError."""
-        try:
-            with np.load(self.path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files if driver or not name.startswith("driving")}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+        with self._opened() as data:
+            wanted = (name for name in data.files if driver or not name.startswith("driving"))
+            arrays = {name: data[name] for name in wanted if name != _RECORD}
         missing = sorted({"images", "foreground", "landmarks"} - set(arrays))
         if missing:
             raise InputError(f"{self.path}: not a prepared clip, {missing} are missing; prepare it again")
         return arrays
 
+    def record(self) -> dict[str, Any]:
+        """What ``write_clip`` was told of the clip; empty where it was told nothing."""
+        with self._opened() as data:
+            return dict(json.loads(str(data[_RECORD]))) if _RECORD in data.files else {}
 
-def write_clip(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a prepared clip wholly or not at all; its folder is made."""
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with np.load(self.path, allow_pickle=False) as data:
+                yield data
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+
+
+def write_clip(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any] | None = None) -> None:
+    """Write a prepared clip wholly or not at all; its folder is made.
+
+    Args:
+        record: of what it was made, and how; plain values.
+    """
+    told = {} if record is None else {_RECORD: np.array(json.dumps(record))}
     with atomic_path(path) as partial:
-        np.savez(partial, allow_pickle=False, **arrays)
+        np.savez(partial, allow_pickle=False, **arrays, **told)
 
 
 def list_clips(folder: str | Path, *, limit: int = 0) -> list[ClipFile]:
@@ -114,6 +137,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         self.mix = [list_clips(folder, limit=config.limit) for folder in config.shares]
         self.shares = list(config.shares.values())
         self.photos = list_clips(config.photos) if config.photos else []
+        self._everybody = [file for files in self.mix for file in files] + self.photos
 
     def __len__(self) -> int:
         return self.length
@@ -122,12 +146,12 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng([self.seed, index])
         # a single folder takes no draw
         files = self.mix[rng.choice(len(self.mix), p=self.shares) if len(self.mix) > 1 else 0]
-        file = files[rng.integers(len(files))]
+        shown = file = files[rng.integers(len(files))]
         clip = file.load(driver=self.motion_kind == "masked_frames")
         reference, frames = self._choose(rng, len(clip["images"]), len(clip.get("portraits", ())), file.path)
         if self.photos and rng.random() < self.config.photo_share:
-            photo = self.photos[rng.integers(len(self.photos))].load()
-            clip = photo_pairs(photo, clip["landmarks"], len(frames), rng)
+            shown = self.photos[rng.integers(len(self.photos))]
+            clip = photo_pairs(shown.load(), clip["landmarks"], len(frames), rng)
             reference, frames = 0, list(range(1, 1 + len(frames)))
         pictures = [clip["images"][[reference, *frames]], clip.get("baseline", clip["images"][:0])]
         images = to_float(np.concatenate(pictures))
@@ -143,7 +167,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             "reference_foreground": torch.from_numpy(person)[None],
             "frames": images[1 : 1 + len(frames)],
             "weights": torch.stack([focus(clip, frame) for frame in frames[history:]]),
-            **self._signal(clip, [reference, *frames], faces, rng),
+            **self._signal(clip, [reference, *frames], faces, rng, shown),
         }
         if "baseline" in clip:
             item.update(baseline=images[1 + len(frames) :], validity=torch.from_numpy(clip["validity"])[:, None])
@@ -170,16 +194,24 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         return reference, [portraits + int(i) for i in rng.choice(moving, size=count, replace=False)]
 
     def _signal(
-        self, clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, rng: Generator
+        self, clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, rng: Generator, shown: ClipFile
     ) -> dict[str, Tensor]:
         """``reference_motion`` and ``motion``; the reference comes first in ``frames`` and ``faces``."""
         if self.motion_kind == "masked_frames":
-            signal = masked_sample(clip, frames, faces, self.config, rng)
+            stranger = functools.partial(self._stranger, rng, shown)
+            signal = masked_sample(clip, frames, faces, self.config, rng, stranger=stranger)
         else:
             size = clip["images"].shape[1:3]
             drawn = [faces[0], *self._scale(rng, faces[1:])]
             signal = torch.stack([parsing_map(face, size) for face in drawn])
         return {"reference_motion": signal[0], "motion": signal[1:]}
+
+    def _stranger(self, rng: Generator, shown: ClipFile) -> dict[str, np.ndarray] | None:
+        """Another clip or photograph than the one shown; None where there is no other."""
+        if len(self._everybody) < 2:
+            return None
+        other = int(rng.integers(len(self._everybody) - 1))
+        return self._everybody[other + (other >= self._everybody.index(shown))].load(driver=False)
 
     def _scale(self, rng: Generator, landmarks: np.ndarray) -> list[np.ndarray]:
         """One scaling for all frames of a sample: a clip shows one driver."""

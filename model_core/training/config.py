@@ -23,7 +23,8 @@ class DataConfig:
         folders: instead of it, several folders and how often a sample is of each, as shares of their sum.
         frames: target frames per sample: independent ones in stage 1, consecutive ones in stage 2.
         history: clean frames before them, stage 2 only.
-        cross_identity: masked frames only: probability that they show another identity performing the same motion.
+        cross_identity: masked frames only: probability that they show another identity performing the same motion: the
+            clip's own driver, or else a person of another clip or photograph, carried to the same landmarks.
         detector_jitter: probability that components are shifted and stretched, alike in portrait and targets, as
             if by another landmark detector.
         random_scaling: VividPortraits' scaling of the components (0.8-1.2) and the face (0.7-1.3).

@@ -1,11 +1,13 @@
 """Masked driving frames of a training sample (Stable Video-Driven Portraits).
 
-The driver is another identity performing the same motion, where its frames are known, its pixels carried onto the
-portrait's own features as at inference; or the portrait itself in colours of its own, so that what the masks leave of
-its looks says nothing about the target's.
+The driver is another identity performing the same motion: the one whose frames the clip knows, its pixels carried onto
+the portrait's own features as at inference, or else somebody of another clip, carried there (strangers.py). Or it is
+the portrait itself in colours of its own, so that what the masks leave of its looks says nothing about the target's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,22 +18,34 @@ from ..warp import carry_pixels
 from .config import DataConfig
 from .drawing import random_colours
 from .mask_faults import masked
+from .strangers import stranger_frames
+
+Arrays = dict[str, np.ndarray]
 
 
 def masked_sample(
-    clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, config: DataConfig, rng: Generator
+    clip: Arrays,
+    frames: list[int],
+    faces: np.ndarray,
+    config: DataConfig,
+    rng: Generator,
+    *,
+    stranger: Callable[[], Arrays | None] = lambda: None,
 ) -> Tensor:
     """The masked frames of a reference and its targets.
 
     Args:
         frames: numbers of the reference and of the targets in the clip.
         faces: (1 + F, 478, 3), their landmarks as a detector found them.
+        stranger: draws a prepared clip of somebody else, asked where the clip has no driver; None where there is
+            nobody else.
     Returns:
         (1 + F, 3, H, W) in [0, 1]; the reference is never driven by another.
     """
     own = clip["images"][frames].astype(np.float32) / 255
-    pixels = _driver(clip, frames[1:], faces[1:], config, rng)
-    pixels = own[1:] if pixels is None else pixels
+    pixels = own[1:]
+    if rng.random() < config.cross_identity:
+        pixels = _driver(clip, frames[1:], faces[1:], rng, stranger)
     if rng.random() < config.driver_colours:
         pixels = _recoloured(pixels, rng)
     jitter, missing, occluded = (bool(draw < config.mask_faults) for draw in rng.random(3))
@@ -40,16 +54,22 @@ def masked_sample(
 
 
 def _driver(
-    clip: dict[str, np.ndarray], frames: list[int], faces: np.ndarray, config: DataConfig, rng: Generator
-) -> np.ndarray | None:
-    """Another identity's frames carried onto the targets' faces, (F, H, W, 3) in [0, 1]; None where none drives."""
-    others = clip.get("driving_images")
-    if others is None or len(others) == 0 or rng.random() >= config.cross_identity:
-        return None
-    chosen = int(rng.integers(len(others)))
-    pixels = others[chosen][frames].astype(np.float32) / 255
-    landmarks = clip["driving_landmarks"][chosen][frames]
-    return np.clip(carry_pixels(pixels, landmarks, faces, size=clip["images"].shape[1:3]), 0, 1)
+    clip: Arrays, frames: list[int], faces: np.ndarray, rng: Generator, stranger: Callable[[], Arrays | None]
+) -> np.ndarray:
+    """Another identity's frames on the targets' faces, (F, H, W, 3) in [0, 1].
+
+    Where nobody else is known it is the portrait in other colours: never the target's own pixels.
+    """
+    others = clip.get("driving_images", ())
+    if len(others):
+        chosen = int(rng.integers(len(others)))
+        pixels = others[chosen][frames].astype(np.float32) / 255
+        landmarks = clip["driving_landmarks"][chosen][frames]
+        return np.clip(carry_pixels(pixels, landmarks, faces, size=clip["images"].shape[1:3]), 0, 1)
+    other = stranger()
+    if other is None:
+        return _recoloured(clip["images"][frames].astype(np.float32) / 255, rng)
+    return stranger_frames(other, faces, rng)
 
 
 def _recoloured(pixels: np.ndarray, rng: Generator) -> np.ndarray:

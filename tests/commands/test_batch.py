@@ -79,7 +79,7 @@ def open_png(folder: Path) -> np.ndarray:
         ({"reference": "a", "output": "x.mp4", "settings": {"colour": 1}}, "line 2: unrecognized arguments"),
         ({"reference": "a", "output": "x.mp4", "seed": "many"}, "line 2: argument --seed: invalid int value"),
         ({"reference": "a", "output": "x.mp4", "batch": "b"}, "line 2: batch is no option of a single video"),
-        ({"reference": "a", "output": "SAME"}, "lines 1 and 2 have the same output"),
+        ({"reference": "a", "output": "SAME"}, "line 2: --output {folder}/out/a.mp4: is the same as line 1: --output"),
     ],
 )
 def test_a_bad_line_is_told_before_anything_is_begun(folder, capsys, bad, words):
@@ -87,7 +87,24 @@ def test_a_bad_line_is_told_before_anything_is_begun(folder, capsys, bad, words)
         bad["output"] = str(folder / "out" / "a.mp4")
     assert run(folder, line(folder, "a.mp4"), bad) == 2
     error = capsys.readouterr().err
-    assert words in error and "jobs.jsonl" in error
+    assert words.format(folder=folder) in error
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["portrait.png", "out/../driving.mp4", "link.mp4", "out/a.mp4"])
+def test_no_line_writes_over_what_another_reads_or_writes(folder, capsys, name):
+    (folder / "link.mp4").symlink_to("driving.mp4")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    second = {**line(folder, "b.mp4"), "sheet": str(folder / name)}
+    assert run(folder, line(folder, "a.mp4"), second) == 2
+    assert f"line 2: --sheet {folder / name}: is the same as line " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.suffix != ".jsonl"} == before
+
+
+def test_a_line_does_not_drive_by_what_another_makes(folder, capsys):
+    chained = {**line(folder, "b.mp4"), "driving": str(folder / "out" / "a.mp4")}
+    assert run(folder, chained, line(folder, "a.mp4")) == 2
+    assert f"line 2: --output {folder / 'out' / 'a.mp4'}: is the same as line 1: --driving" in capsys.readouterr().err
     assert not (folder / "out").exists()
 
 

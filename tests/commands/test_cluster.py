@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from model_core.cli import main
+from model_core.jobs.folder import MARKER
 from model_core.models import ASSETS
 from model_core.video.read import open_video
 
@@ -21,13 +22,13 @@ pytestmark = pytest.mark.slow
 
 
 def kill_one_at_work(folder: Path, killed: list[int]) -> None:
-    """Wait for a job that has finished a chunk, and kill the process that its lock names."""
+    """Wait for a job that has finished a chunk, and kill the process that its folder names."""
     deadline = time.monotonic() + 500
     while time.monotonic() < deadline and not killed:
         for state in folder.glob("*.job/state.safetensors"):
             try:
-                process = int((state.parent / "lock").read_text())
-            except (OSError, ValueError):
+                process = int((state.parent / MARKER).read_text().split()[-1])
+            except (OSError, ValueError, IndexError):
                 continue
             os.kill(process, signal.SIGKILL)
             killed.append(process)

@@ -52,6 +52,17 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+def test_it_does_not_write_over_a_model(
+    tmp_path: Path, tiny_model: PortraitModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(tiny_model, tmp_path / "tiny.safetensors")
+    (tmp_path / "table.md").symlink_to("tiny.safetensors")
+    before = (tmp_path / "tiny.safetensors").read_bytes()
+    assert main(["evaluate", "--model", str(tmp_path / "tiny.safetensors"), "--output", str(tmp_path)]) == 2
+    assert f"--output {tmp_path / 'table.md'}: is the same as --model" in capsys.readouterr().err
+    assert (tmp_path / "tiny.safetensors").read_bytes() == before
+
+
 def test_every_family_is_measured_with_what_can_be_left_out_of_it(
     evaluate: Any, tiny_model: PortraitModel, tiny_dit: PortraitModel
 ) -> None:

@@ -72,6 +72,18 @@ def write_list(folder: Path, *generated: str) -> str:
     return str(path)
 
 
+def test_it_writes_over_nothing_that_it_reads(folder: Path, reader: Brightness, capsys: Any) -> None:
+    listed = Path(write_list(folder, "half.mp4")).rename(folder / "metrics.json")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(["measure", "--pairs", str(listed), "--output", str(folder)]) == 2
+    assert f"{folder / 'metrics.json'}: is the same as --pairs " in capsys.readouterr().err
+    (folder / "table.md").symlink_to("half.mp4")
+    assert main([*words(folder, "half.mp4"), "--output", str(folder)]) == 2
+    assert f"{folder / 'table.md'}: is the same as the generated " in capsys.readouterr().err
+    (folder / "table.md").unlink()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before and reader.frames == 0
+
+
 def test_one_pair_is_printed_and_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "out"
     assert main(words(folder, "half.mp4", "--output", str(out))) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,21 @@ def test_converted_files_are_a_model_of_this_project(public_folder: Path, tmp_pa
     model = load_model(output)
     assert model.config.backbone["norm_num_groups"] == 4
     assert model.config.schedule.beta_schedule == "linear"
+
+
+@pytest.mark.parametrize("path", ["vae.safetensors", "link.safetensors", "../moore/./vae.safetensors"])
+def test_weights_are_not_converted_into_themselves(
+    public_folder: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (public_folder.parent / "elsewhere.safetensors").write_bytes((public_folder / "vae.safetensors").read_bytes())
+    (public_folder / "vae.safetensors").unlink()
+    os.link(public_folder.parent / "elsewhere.safetensors", public_folder / "vae.safetensors")
+    (public_folder / "link.safetensors").symlink_to("vae.safetensors")
+    before = {file: file.read_bytes() for file in public_folder.iterdir()}
+    for read in (public_folder, public_folder.parent / "elsewhere.safetensors"):
+        assert main(["models", "convert", str(read), "--output", str(public_folder / path), *SET]) == 2
+        assert f"--output {public_folder / path}: is the same as the weights" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in public_folder.iterdir()} == before
 
 
 def test_a_part_is_not_converted(public_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

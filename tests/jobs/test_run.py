@@ -12,9 +12,10 @@ import torch
 
 from model_core.errors import CancelledError, FaceNotFoundError, InputError, NotFiniteError, VideoError
 from model_core.faces.analyze import analyze_frames
+from model_core.files import LOCK
 from model_core.images import to_float, to_uint8
 from model_core.jobs import FaceSettings, Watcher, animate_video, faces, run
-from model_core.jobs.folder import JobFolder
+from model_core.jobs.folder import MARKER, JobFolder
 from model_core.motion.scenes import MotionSettings
 from model_core.pipeline import encode_reference, prepare_motion, sample_chunks
 from model_core.video.mark import KEY, VALUE
@@ -216,6 +217,18 @@ def test_two_jobs_on_one_output_do_not_meet(job, do):
     assert open_video(job.output).frames == 20
 
 
+def test_a_job_does_not_write_over_its_driver(job, do, tmp_path):
+    before = job.driving.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(job.driving)
+    for output in (job.driving, tmp_path / "link.mp4", tmp_path / "new" / ".." / "driving.mp4"):
+        with pytest.raises(InputError, match=r"video .*: is the same as the driving video"):
+            do(dataclasses.replace(job, output=output))
+    with pytest.raises(InputError, match=r"job folder .*: is the folder of"):
+        do(job, folder=tmp_path)
+    assert job.driving.read_bytes() == before
+    assert {"driving.mp4", "link.mp4"} == {path.name for path in tmp_path.iterdir() if path.is_file()}
+
+
 def test_the_job_folder_may_lie_elsewhere(job, do, tmp_path, monkeypatch):
     def other_disk(source, target):
         raise OSError(18, "Invalid cross-device link")
@@ -229,13 +242,97 @@ def test_the_job_folder_may_lie_elsewhere(job, do, tmp_path, monkeypatch):
     assert job.output.read_bytes() == made and not (tmp_path / "scratch").exists()
 
 
+OTHERS = [".hidden", "chunk-list.txt", "chunk-mine.mp4", "faces-me.safetensors", "lock", "notes.json", "x.mp4"]
+
+
 def test_a_job_takes_away_its_own_files_only(job, do, tmp_path):
     shared = tmp_path / "shared"
-    shared.mkdir()
-    for name in (".hidden", "chunk-list.txt", "notes.json"):
-        (shared / name).write_text("someone's")
+    with JobFolder.opened(shared):
+        for name in OTHERS:
+            (shared / name).write_text("someone's")
+        (shared / "chunk-00009.mp4").mkdir()  # no file at all
     do(job, folder=shared)
-    assert sorted(path.name for path in shared.iterdir()) == [".hidden", "chunk-list.txt", "notes.json"]
+    assert sorted(path.name for path in shared.iterdir()) == sorted([*OTHERS, "chunk-00009.mp4"])
+    assert {(shared / name).read_text() for name in OTHERS} == {"someone's"}
+
+
+@pytest.mark.parametrize("name", ["lock", "chunk-00000.mp4", "joined.mp4", "track.safetensors", "job.json", "a.txt"])
+def test_a_folder_that_is_not_a_jobs_is_refused_and_stays(job, do, tmp_path, name, monkeypatch, square_analyzer):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / name).write_text('{"format": 2}')
+    seen = looks(monkeypatch, square_analyzer)
+    with pytest.raises(InputError, match=f"job folder {mine}: is not a job's, {name} lies in it; choose an empty"):
+        do(job, folder=mine)
+    assert [(path.name, path.read_text()) for path in mine.iterdir()] == [(name, '{"format": 2}')] and seen == []
+
+
+def test_an_empty_folder_and_one_with_a_lock_alone_are_taken(job, do, tmp_path):
+    for number, names in enumerate(([], [LOCK], [LOCK, ".vividportraits-job.0123abcd.txt"])):
+        (tmp_path / str(number)).mkdir()
+        for name in names:
+            (tmp_path / str(number) / name).touch()
+        do(dataclasses.replace(job, frames=3 + number), folder=tmp_path / str(number))
+        assert not (tmp_path / str(number)).exists()
+
+
+@pytest.mark.parametrize("name", [LOCK, "joined.mp4", "chunk-00002.mp4", "state.safetensors", "job.json"])
+def test_planted_links_are_not_followed(job, do, tmp_path, name):
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(2))
+    place, precious = job.output.with_name("made.mp4.job"), tmp_path / "precious"
+    precious.write_bytes(b"someone's")
+    (place / name).unlink(missing_ok=True)
+    (place / name).symlink_to(precious)
+    with pytest.raises((InputError, VideoError), match=f"{name} is a link|cannot be made"):
+        do(job)
+    assert precious.read_bytes() == b"someone's" and not job.output.exists()
+    (place / name).unlink(missing_ok=True)
+    assert do(job).frames == 20
+    assert precious.read_bytes() == b"someone's"
+
+
+def test_a_link_is_no_marker(job, do, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "marker").write_text("someone's")
+    (mine / MARKER).symlink_to("marker")
+    with pytest.raises(InputError, match="is not a job's"):
+        do(job, folder=mine)
+    assert (mine / "marker").read_text() == "someone's"
+
+
+def test_a_job_folder_that_is_a_link_is_not_followed(job, do, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    job.output.parent.mkdir()
+    job.output.with_name("made.mp4.job").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"made\.mp4\.job: is a link; give the folder that it leads to"):
+        do(job)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_an_unfinished_job_from_before_there_was_a_marker_goes_on(job, do):
+    do(job)
+    undisturbed = job.output.read_bytes()
+    job.output.unlink()
+    with pytest.raises(CancelledError):
+        do(job, observer=stop_after(2))
+    place = job.output.with_name("made.mp4.job")
+    (place / MARKER).unlink()
+    (place / LOCK).rename(place / "lock")
+    (place / "lock").write_text("4711")
+    assert do(job).resumed == 10
+    assert job.output.read_bytes() == undisturbed
+    assert [path.name for path in job.output.parent.iterdir()] == ["made.mp4"]
+
+
+def test_a_finished_job_needs_no_folder(job, do):
+    do(job)
+    mine = job.output.with_name("made.mp4.job")
+    mine.mkdir()
+    (mine / "chunk-00000.mp4").write_text("someone's")
+    assert do(job).resumed == 20
+    assert (mine / "chunk-00000.mp4").read_text() == "someone's"
 
 
 def test_only_a_part_of_the_driver(job, do):

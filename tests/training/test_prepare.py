@@ -12,7 +12,7 @@ import pytest
 
 from model_core.errors import InputError
 from model_core.images import save_image
-from model_core.training.clips import ClipDataset, list_clips
+from model_core.training.clips import ClipDataset, ClipFile, list_clips, write_clip
 from model_core.training.config import DataConfig
 from model_core.training.prepare import ClipSource, find_sources, prepare_clip, prepare_folder
 from model_core.video.write import VideoWriter
@@ -65,13 +65,94 @@ def test_bad_clips_are_left_out_with_a_warning_and_the_others_can_be_trained_on(
     assert item["frames"].shape == (2, 3, 48, 48)
 
 
+def times(output: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in sorted(output.iterdir())}
+
+
 def test_prepared_clips_are_kept(folder: Path, tmp_path: Path, square_analyzer: Any) -> None:
     output = tmp_path / "prepared"
+    assert prepare_folder(folder, output, size=48, frames=4, analyzer=square_analyzer) == 2
+    before = times(output)
+    assert prepare_folder(folder, output, size=48, frames=4, analyzer=square_analyzer) == 2
+    assert times(output) == before and list(before) == ["alone.npz", "both.npz"]
+
+
+def test_what_is_no_clip_does_not_count_as_one(folder: Path, tmp_path: Path, square_analyzer: Any) -> None:
+    output = tmp_path / "prepared"
     output.mkdir()
-    for name in ("alone", "both", "empty", "damaged"):
-        (output / f"{name}.npz").write_bytes(b"stays")
-    assert prepare_folder(folder, output, size=48, frames=4, analyzer=square_analyzer) == 4
-    assert {path.read_bytes() for path in output.iterdir()} == {b"stays"}
+    (output / "alone.npz").write_bytes(b"someone's")
+    with pytest.raises(InputError, match=r"alone\.npz: cannot be read"):
+        prepare_folder(folder, output, size=48, frames=4, analyzer=square_analyzer)
+    assert (output / "alone.npz").read_bytes() == b"someone's"
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_other_settings_are_refused_before_any_work(
+    folder: Path, tmp_path: Path, square_analyzer: Any, old: bool
+) -> None:
+    output = tmp_path / "prepared"
+    prepare_folder(folder, output, size=48, frames=4, analyzer=square_analyzer)
+    (output / "alone.npz").unlink()
+    if old:  # from before clips knew how they were made
+        write_clip(output / "both.npz", ClipFile(output / "both.npz").load())
+    before = times(output)
+    for changes, words in (({"size": 64}, "size 48 instead of 64"), ({"frames": 3}, "frames 4 instead of 3")):
+        with pytest.raises(InputError, match=rf"both\.npz: was prepared with {words}; give the same settings, another"):
+            prepare_folder(folder, output, **{"size": 48, "frames": 4, **changes}, analyzer=square_analyzer)
+    assert times(output) == before
+    assert prepare_folder(folder, output, size=48, frames=4, analyzer=square_analyzer) == 2
+
+
+def test_a_triple_prepared_without_its_drivers_frames_is_named(
+    folder: Path, tmp_path: Path, square_analyzer: Any
+) -> None:
+    prepare_folder(folder, tmp_path / "ready", size=48, frames=4, analyzer=square_analyzer)
+    arrays = ClipFile(tmp_path / "ready" / "both.npz").load()
+    del arrays["driving_images"]
+    write_clip(tmp_path / "ready" / "both.npz", arrays)
+    with pytest.raises(InputError, match=r"both\.npz: was prepared without the driver's frames"):
+        prepare_folder(folder, tmp_path / "ready", size=48, frames=4, analyzer=square_analyzer)
+
+
+def test_sources_that_share_a_stem_have_names_of_their_own(
+    folder: Path, tmp_path: Path, square_analyzer: Any, square_frames: Frames
+) -> None:
+    """None is lost, and all are counted."""
+    write(folder / "both.mp4", square_frames(6))
+    write(folder / "both.mov", square_frames(7))
+    write(folder / "both.mp4.mp4", square_frames(8))
+    save_image(square_frames(1)[0], folder / "Alone.PNG")
+    output = tmp_path / "ready"
+    for _ in range(2):
+        assert prepare_folder(folder, output, size=48, frames=9, analyzer=square_analyzer) == 6
+    lengths = {path.name: len(ClipFile(path).load()["images"]) for path in output.iterdir()}
+    assert lengths == {
+        "both.npz": 4,
+        "both.mp4.npz": 6,
+        "both.mov.npz": 7,
+        "both.mp4.mp4.npz": 8,
+        "Alone.PNG.npz": 1,
+        "alone.mp4.npz": 5,
+    }
+
+
+def test_a_source_that_comes_later_leaves_the_others_their_names(
+    folder: Path, tmp_path: Path, square_analyzer: Any, square_frames: Frames
+) -> None:
+    output = tmp_path / "ready"
+    prepare_folder(folder, output, size=48, frames=9, analyzer=square_analyzer)
+    write(folder / "alone.mov", square_frames(7))
+    assert prepare_folder(folder, output, size=48, frames=9, analyzer=square_analyzer) == 3
+    assert sorted(path.name for path in output.iterdir()) == ["alone.mov.npz", "alone.npz", "both.npz"]
+
+
+def test_another_folders_clip_of_the_same_name_is_not_taken_for_this_one(
+    folder: Path, tmp_path: Path, square_analyzer: Any, square_frames: Frames
+) -> None:
+    prepare_folder(folder, tmp_path / "ready", size=48, frames=4, analyzer=square_analyzer)
+    write(tmp_path / "more" / "alone.mp4", square_frames(3))
+    with pytest.raises(InputError, match=r"alone\.npz: was made of another alone\.mp4 than .*more"):
+        prepare_folder(tmp_path / "more", tmp_path / "ready", size=48, frames=4, analyzer=square_analyzer)
 
 
 def test_the_frame_stands_while_the_face_moves(folder: Path, square_analyzer: Any) -> None:

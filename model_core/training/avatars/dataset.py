@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..clips import write_clip
+from ...errors import InputError
+from ..clips import ClipFile, write_clip
 from .geometry import landmarks
 from .identity import Identity, sample_identity
 from .motion import Motion, sample_clip
@@ -51,8 +52,29 @@ def _pictures(identity: Identity, clip: list[Motion], size: int) -> np.ndarray:
 def write_identity(
     folder: Path, seed: int, *, frames: int, drivers: int = 3, pictured: int = 0, size: int = 128
 ) -> Path:
-    """Write one clip as ``<seed>.npz``; one that is already there is left as it is."""
+    """Write one clip as ``<seed>.npz``; one that is already there is left as it is.
+
+    Raises:
+        InputError: it was rendered with other settings.
+    """
     path = folder / f"{seed:08d}.npz"
+    settings = {"frames": frames, "drivers": drivers, "pictured": min(pictured, drivers), "size": size}
     if not path.exists():
         write_clip(path, make_clip(seed, frames=frames, drivers=drivers, pictured=pictured, size=size))
+    elif (known := _settings(path)) != settings:
+        words = ", ".join(
+            f"{name} {known[name]} instead of {value}" for name, value in settings.items() if known[name] != value
+        )
+        raise InputError(f"{path}: was rendered with {words}; give the same settings, another output, or remove it")
     return path
+
+
+def _settings(path: Path) -> dict[str, int]:
+    """What a clip was rendered with, by its arrays."""
+    arrays = ClipFile(path).load()
+    return {
+        "frames": len(arrays["images"]),
+        "drivers": len(arrays.get("driving_landmarks", ())),
+        "pictured": len(arrays.get("driving_images", ())),
+        "size": arrays["images"].shape[1],
+    }
