@@ -87,18 +87,6 @@ def output_size(choice: str) -> OutputSize:
     return int(choice) if choice.isdigit() else choice  # type: ignore[return-value]
 
 
-def check_sampler(steps: int | None, scheduler: str | None) -> bool | str:
-    """True, or what is wrong with the widgets; None where an input is linked and not known yet."""
-    schedulers = [_OWN["scheduler"], *get_args(SchedulerName)]
-    if scheduler is not None and scheduler not in schedulers:
-        return f"scheduler '{scheduler}' is not known; choose one of {', '.join(schedulers)}"
-    if steps is not None and not -1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
-        return f"steps {steps}: must be from -1 (the model's own) to {_MAX_STEPS}"
-    if scheduler == "lcm" and steps is not None and steps > LCM_STEPS:
-        return f"steps {steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
-    return True
-
-
 def clip_inputs() -> list[Any]:
     """The sockets that say what to animate and how."""
     return [
@@ -151,9 +139,17 @@ def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> No
 def sampling_settings(
     model: HostedModel, guidance: Any, windows: Any, history: HistorySettings | None, **changes: Any
 ) -> SamplingConfig:
-    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place."""
+    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place.
+
+    Raises:
+        InputError: more steps than the scheduler can make.
+    """
     chosen = {name: value for name, value in changes.items() if name not in _OWN or value != _OWN[name]}
     settings = replace(model.model.config.sampling, **chosen)
+    if settings.scheduler == "lcm" and settings.steps > LCM_STEPS:
+        raise bridge.InputError(
+            f"steps {settings.steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
+        )
     if guidance is not None:
         settings = replace(
             settings,
