@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 # ComfyUI draws seeds of 64 bits; torch takes them signed, and a chunk adds its first frame's number
 SEEDS = 2**62
-_MAX_STEPS = 1000
+MAX_STEPS = 1000
 _SIZES = ("portrait", "model", "512", "768", "1024", "1536", "2048")
-_OWN = {"steps": -1, "scheduler": "auto"}
+OWN_STEPS = -1
+_OWN = {"steps": OWN_STEPS, "scheduler": "auto"}
 """What stands for the model's own in each widget."""
+STEPS_WORDS = "Denoising steps: more is slower and finer. -1 is auto: the model's own number."
 
 
 def sampler_inputs(*, seed: str) -> list[Any]:
@@ -41,11 +43,10 @@ def sampler_inputs(*, seed: str) -> list[Any]:
         io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip=seed),
         io.Int.Input(
             "steps",
-            default=_OWN["steps"],
-            min=_OWN["steps"],
-            max=_MAX_STEPS,
-            tooltip="Denoising steps: more is slower and finer. -1: the model's own number. 0: the carried portrait "
-            "without the network, the fastest preview.",
+            default=OWN_STEPS,
+            min=OWN_STEPS,
+            max=MAX_STEPS,
+            tooltip=f"{STEPS_WORDS} 0: the carried portrait without the network, the fastest preview.",
         ),
         io.Combo.Input(
             "scheduler",

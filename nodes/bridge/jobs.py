@@ -69,9 +69,9 @@ def do_video_job(hosted: HostedModel, job: VideoJob, analyzer: Any, *, prefix: s
     from ...model_core.video.read import open_video
 
     frames = open_video(job.driving).frames or 1
-    on_device(hosted, frames=plan_run(frames, job.sampling).frames_at_once)
     height, width = hosted.model.config.size
     folder, name, _, subfolder = save_place(prefix, width=width, height=height)
+    on_device(hosted, frames=plan_run(frames, job.sampling).frames_at_once)
     digest = job_digest(job, model=hosted.model, analyzer=analyzer)
     output = folder / f"{name}_{digest[:_DIGITS]}.mp4"
     finding, sampling = ProgressBar(frames), None
