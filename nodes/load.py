@@ -200,9 +200,10 @@ class LoadFaceAnalyzer(io.ComfyNode):
                 io.Combo.Input(
                     "backend",
                     options=["mediapipe", "facer", "facer_person"],
-                    tooltip="mediapipe: Google's face landmarker (Apache-2.0), runs offline on the CPU. facer: the "
-                    "papers' own analyser (FaRL, MIT), which parses pixels; for a GPU, needs the package pyfacer and "
-                    "its weights. facer_person: that with a second network for neck, clothes and hat, for portraits.",
+                    tooltip="mediapipe: Google's face landmarker (Apache-2.0), runs offline on the CPU; where it is "
+                    "not installed and facer is, facer runs. facer: the papers' own analyser (FaRL, MIT), which parses "
+                    "pixels; for a GPU, needs the package pyfacer and its weights. facer_person: that with a second "
+                    "network for neck, clothes and hat, for portraits.",
                 ),
             ],
             outputs=[FaceAnalyzerSocket.Output(display_name="analyzer", tooltip="For Analyze Faces.")],
@@ -210,10 +211,11 @@ class LoadFaceAnalyzer(io.ComfyNode):
 
     @classmethod
     def execute(cls, backend: str) -> io.NodeOutput:
-        from ..model_core.faces.backends import load_analyzer
+        from ..model_core.faces.backends import load_analyzer, usable_backend
 
-        device = "cpu" if backend == "mediapipe" else bridge.device_for_tools(FACER_MEMORY)
-        return io.NodeOutput(load_analyzer(backend, folders=bridge.model_folders(), device=device))  # type: ignore[arg-type]
+        usable = usable_backend(backend)  # type: ignore[arg-type]
+        device = "cpu" if usable == "mediapipe" else bridge.device_for_tools(FACER_MEMORY)
+        return io.NodeOutput(load_analyzer(usable, folders=bridge.model_folders(), device=device))
 
 
 class ExampleMedia(io.ComfyNode):
