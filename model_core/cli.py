@@ -14,16 +14,30 @@ from .bundled import BUNDLED, DEFAULT_MODEL
 from .errors import InputError, PortraitError
 
 
+def _number_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling (defaults are the model's own)")
-    group.add_argument("--steps", type=int, help="denoising steps; 0: the carried portrait without the network")
+    group.add_argument(
+        "--steps",
+        type=_number_or_auto,
+        metavar="auto | N",
+        help="denoising steps; auto: the model's own (default). 0: the carried portrait without the network",
+    )
     group.add_argument(
         "--denoise",
         type=float,
         metavar="PART",
         help="1 starts from noise; lower values start from the carried portrait and keep more of it",
     )
-    group.add_argument("--scheduler", choices=["ddim", "euler", "dpmpp_2m", "lcm", "unipc"])
+    group.add_argument(
+        "--scheduler",
+        choices=["auto", "ddim", "euler", "dpmpp_2m", "lcm", "unipc"],
+        default="auto",
+        help="the solver that walks from noise to frames; auto: the model's own (default)",
+    )
     group.add_argument("--seed", type=int, help="of the noise; the same seed gives the same bits")
     group.add_argument("--window", type=int, help="frames denoised together")
     group.add_argument("--overlap", type=int, help="frames shared by neighbouring windows")

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from . import bridge
 from .animate import AnimatePortrait, CarryPortrait, DecodePortrait
+from .checks import checked
 from .crop import CropFace, PasteFaceBack
 from .download import DownloadPortraitModel
 from .evaluate import CompareReenactment
@@ -20,7 +21,7 @@ from .placing import MotionStrength
 from .reference import EncodeReference
 from .video import AnimatePortraitVideo
 
-NODES: tuple[type[io.ComfyNode], ...] = (
+_NODES: tuple[type[io.ComfyNode], ...] = (
     LoadPortraitModel,
     LoadPortraitModelFiles,
     DownloadPortraitModel,
@@ -48,6 +49,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     SavePortraitImages,
     CompareReenactment,
 )
+NODES = tuple(checked(node) for node in _NODES)
 
 # ComfyUI asks for the lists of model files while it starts, and calls no hook of the extension before that.
 bridge.register_model_folder()

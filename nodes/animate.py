@@ -12,7 +12,6 @@ from .aliases import search_aliases
 from .settings import (
     SEEDS,
     check_fit,
-    check_sampler,
     clip_inputs,
     denoise_input,
     earlier_frames,
@@ -54,10 +53,6 @@ class AnimatePortrait(io.ComfyNode):
                 io.Image.Output(display_name="images", tooltip="The frames, in order."),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, steps: int | None, scheduler: str | None) -> bool | str:
-        return check_sampler(steps, scheduler)
 
     @classmethod
     def execute(

@@ -49,22 +49,18 @@ class DownloadPortraitModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None, confirm: bool | None) -> bool | str:
-        if file is not None and file not in CHOICES:
-            return f"file '{file}' is not known; choose one of {', '.join(CHOICES)}"
-        if confirm is False and file is not None and not (bridge.download_folder() / CHOICES[file].name).is_file():
-            return f"confirm: is off, so nothing was fetched. Turn it on to fetch {file} from {CHOICES[file].url}"
-        return True
-
-    @classmethod
     def fingerprint_inputs(cls, file: str, confirm: bool) -> tuple[Any, ...]:
-        path = bridge.download_folder() / CHOICES[file].name
-        return (file, confirm, path.stat().st_mtime_ns if path.is_file() else 0)
+        path = bridge.download_folder() / CHOICES[file].name if file in CHOICES else None
+        return (file, confirm, path.stat().st_mtime_ns if path is not None and path.is_file() else 0)
 
     @classmethod
     def execute(cls, file: str, confirm: bool) -> io.NodeOutput:
         from ..model_core.weights.download import download
 
+        if not confirm and not (bridge.download_folder() / CHOICES[file].name).is_file():
+            raise bridge.InputError(
+                f"confirm: is off, so nothing was fetched. Turn it on to fetch {file} from {CHOICES[file].url}"
+            )
         path = download(
             CHOICES[file], bridge.download_folder(), confirm=lambda _: confirm, progress=bridge.ByteProgress()
         )

@@ -156,12 +156,6 @@ class FaceRegionMask(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, **regions: bool | None) -> bool | str:
-        if any(regions.get(name) is not False for name in REGIONS):
-            return True
-        return "no part of the face is chosen; switch on at least one"
-
-    @classmethod
     def execute(cls, track: Any, grow: int = 0, feather: float = 0.0, **regions: bool) -> io.NodeOutput:
         from ..model_core.motion.component_mask import component_masks
         from ..model_core.types import Component

@@ -51,12 +51,6 @@ class SignalFusion(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start: float | None, end: float | None) -> bool | str:
-        if start is not None and end is not None and start > end:
-            return f"start {start} is after end {end}; 0 and 1 guide all steps"
-        return True
-
-    @classmethod
     def execute(cls, identity: float, motion: float, continuity: float, start: float, end: float) -> io.NodeOutput:
         from ..model_core.sampling.guidance import SignalFusion as Fusion
 
@@ -112,12 +106,6 @@ class CyclicOverlapWindows(io.ComfyNode):
                 io.Image.Output(display_name="picture", tooltip="The windows over the steps."),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, length: int | None, overlap: int | None) -> bool | str:
-        if length is not None and overlap is not None and overlap >= length:
-            return f"overlap {overlap} has to be smaller than the window's length {length}"
-        return True
 
     @classmethod
     def execute(cls, length: int, overlap: int, cyclic: bool, preview_frames: int, preview_steps: int) -> io.NodeOutput:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import bridge
 from .aliases import search_aliases
-from .settings import check_fit, clip_inputs, encoded_history, sampling_settings
+from .settings import MAX_STEPS, OWN_STEPS, STEPS_WORDS, check_fit, clip_inputs, encoded_history, sampling_settings
 from .sockets import HistorySettings, HostedModel, HostedReference, PortraitModelSocket
 
 CATEGORY = "VividPortraits/animate"
@@ -109,10 +109,10 @@ class PortraitSigmas(io.ComfyNode):
                 PortraitModelSocket.Input("model", tooltip="The model that Portrait Guider drives."),
                 io.Int.Input(
                     "steps",
-                    default=20,
-                    min=1,
-                    max=1000,
-                    tooltip="Denoising steps: more is slower and finer. The bundled model needs about 4 to 8.",
+                    default=OWN_STEPS,
+                    min=OWN_STEPS,
+                    max=MAX_STEPS,
+                    tooltip=STEPS_WORDS,
                 ),
                 io.Float.Input(
                     "denoise",
@@ -129,4 +129,7 @@ class PortraitSigmas(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: HostedModel, steps: int, denoise: float) -> io.NodeOutput:
-        return io.NodeOutput(bridge.model_sigmas(model, steps, denoise=denoise))
+        chosen = model.model.config.sampling.steps if steps == OWN_STEPS else steps
+        if chosen < 1:
+            raise bridge.InputError("steps: 0 leaves nothing to sample; choose -1, the model's own, or at least 1")
+        return io.NodeOutput(bridge.model_sigmas(model, chosen, denoise=denoise))

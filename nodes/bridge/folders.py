@@ -63,7 +63,7 @@ def model_names() -> list[str]:
 def model_path(name: str) -> Path | None:
     """The file or folder behind a name of ``model_names``; None where it is gone."""
     bundled = _ASSETS / f"{name}{_SUFFIX}"
-    if bundled.parent == _ASSETS and bundled.is_file():
+    if bundled.parent == _ASSETS and os.path.isfile(bundled):  # False too where no file can have such a name
         return bundled
     found = folder_paths.get_full_path(MODELS_FOLDER, name) or _portrait_folders().get(name)
     folder, _, file = name.partition("/")

@@ -20,6 +20,7 @@ from comfy_api.latest import InputImpl
 from ..sockets import HostedModel
 from .memory import log_estimate, on_device
 from .progress import SamplingObserver, cancellable, check_cancel
+from .saving import save_place
 
 if TYPE_CHECKING:
     from ...model_core.jobs import VideoJob
@@ -68,13 +69,11 @@ def do_video_job(hosted: HostedModel, job: VideoJob, analyzer: Any, *, prefix: s
     from ...model_core.video.read import open_video
 
     frames = open_video(job.driving).frames or 1
-    on_device(hosted, frames=plan_run(frames, job.sampling).frames_at_once)
     height, width = hosted.model.config.size
-    folder, name, _, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), width, height
-    )
+    folder, name, _, subfolder = save_place(prefix, width=width, height=height)
+    on_device(hosted, frames=plan_run(frames, job.sampling).frames_at_once)
     digest = job_digest(job, model=hosted.model, analyzer=analyzer)
-    output = Path(folder) / f"{name}_{digest[:_DIGITS]}.mp4"
+    output = folder / f"{name}_{digest[:_DIGITS]}.mp4"
     finding, sampling = ProgressBar(frames), None
 
     def looked(done: int) -> None:

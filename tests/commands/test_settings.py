@@ -26,6 +26,15 @@ def test_what_is_not_said_is_the_model_s_own() -> None:
     assert settings() == OWN
 
 
+def test_auto_is_the_model_s_own_and_the_first_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert settings("--steps", "auto", "--scheduler", "auto") == OWN
+    with pytest.raises(SystemExit):
+        settings("--help")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--steps auto | N denoising steps; auto: the model's own (default)" in told
+    assert "--scheduler {auto,ddim," in told
+
+
 def test_what_is_said_counts() -> None:
     made = settings("--steps", "0", "--denoise", "0.4", "--scheduler", "ddim", "--history", "0")
     assert (made.steps, made.denoise, made.scheduler, made.history) == (0, 0.4, "ddim", 0)

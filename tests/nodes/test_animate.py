@@ -217,16 +217,25 @@ def test_the_log_tells_calls_and_memory_before_sampling(host, animate, hosted_mo
     ("steps", "scheduler", "message"),
     [
         (51, "lcm", "steps 51: the scheduler lcm makes at most 50"),
-        (-2, "ddim", "steps -2: must be from -1 (the model's own) to 1000"),
-        (1001, "auto", "steps 1001: must be from -1"),
-        (4, "magic", "scheduler 'magic' is not known"),
+        (-2, "ddim", "steps: -2 is out of range; choose from -1 to 1000"),
+        (1001, "auto", "steps: 1001 is out of range"),
+        (4, "magic", "scheduler: 'magic' is not there; choose one of auto, "),
     ],
 )
-def test_what_cannot_be_sampled_is_refused_before_anything_runs(animate, steps, scheduler, message):
-    assert message in animate.AnimatePortrait.validate_inputs(steps=steps, scheduler=scheduler)
-    for steps, scheduler in ((50, "lcm"), (0, "lcm"), (0, "auto"), (-1, "auto"), (-1, "ddim")):
-        assert animate.AnimatePortrait.validate_inputs(steps=steps, scheduler=scheduler) is True
-    assert animate.AnimatePortrait.validate_inputs(steps=None, scheduler=None) is True
+def test_what_cannot_be_sampled_is_refused_before_the_model_is_loaded(
+    host, animate, hosted_model, reference, motion, steps, scheduler, message
+):
+    with pytest.raises(animate.bridge.InputError, match=message):
+        run(animate, hosted_model, reference, motion, steps=steps, scheduler=scheduler)
+    assert host.loaded == []
+
+
+def test_lcm_of_the_model_s_own_choice_has_its_limit_too(comfy, hosted_model):
+    settings = comfy.module("nodes.settings")
+    sampling = replace(hosted_model.model.config.sampling, scheduler="lcm")
+    model = replace(hosted_model.model, config=replace(hosted_model.model.config, sampling=sampling))
+    with pytest.raises(settings.bridge.InputError, match="steps 51"):
+        settings.sampling_settings(replace(hosted_model, model=model), None, None, None, steps=51, scheduler="auto")
 
 
 def test_motion_of_another_size_is_refused_before_sampling(host, animate, hosted_model, reference, motion):

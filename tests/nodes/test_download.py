@@ -26,19 +26,16 @@ def test_size_and_licence_are_shown_before_anything_is_fetched(comfy):
     assert schema.is_output_node
 
 
-def test_without_consent_it_is_refused_before_it_runs(node, host):
-    message = node.DownloadPortraitModel.validate_inputs(file=CHOICE, confirm=False)
-    assert message.startswith("confirm: is off, so nothing was fetched")
-    assert "http://127.0.0.1:9/small.bin" in message
-    assert node.DownloadPortraitModel.validate_inputs(file=CHOICE, confirm=True) is True
-    assert node.DownloadPortraitModel.validate_inputs(file=CHOICE, confirm=None) is True  # connected
-    errors = host.module("model_core.errors")
-    with pytest.raises(errors.CancelledError, match="was not downloaded"):
+def test_without_consent_nothing_is_fetched(node):
+    message = "^confirm: is off, so nothing was fetched.*http://127.0.0.1:9/small.bin"
+    with pytest.raises(node.bridge.InputError, match=message):
         node.DownloadPortraitModel.execute(file=CHOICE, confirm=False)
 
 
 def test_an_unknown_file_is_refused(node):
-    assert "is not known" in node.DownloadPortraitModel.validate_inputs(file="other", confirm=True)
+    assert node.DownloadPortraitModel.fingerprint_inputs(file="other", confirm=True)
+    with pytest.raises(node.bridge.InputError, match="file: 'other' is not there; choose one of small"):
+        node.DownloadPortraitModel.execute(file="other", confirm=True)
 
 
 def test_offline_says_what_to_do_and_where(node, host):
@@ -63,5 +60,4 @@ def test_a_file_that_arrives_changes_the_fingerprint(node, host):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"weights")
     assert node.DownloadPortraitModel.fingerprint_inputs(file=CHOICE, confirm=True) != before
-    assert node.DownloadPortraitModel.validate_inputs(file=CHOICE, confirm=False) is True  # nothing left to fetch
     path.unlink()

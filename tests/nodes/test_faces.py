@@ -103,10 +103,8 @@ def test_region_masks_grow_and_soften(faces, analyzer, images):
     assert ((soft > 0.1) & (soft < 0.9)).any()
 
 
-def test_no_region_is_refused_before_and_in_the_run(faces, analyzer, images):
+def test_no_region_is_refused(faces, analyzer, images):
     nothing = dict.fromkeys(ALL, False)
-    assert "switch on at least one" in faces.FaceRegionMask.validate_inputs(**nothing)
-    assert faces.FaceRegionMask.validate_inputs(**{**nothing, "eyes": None}) is True  # linked: not known yet
     track = analyze(faces, analyzer, images)[0]
     with pytest.raises(faces.bridge.InputError, match="no part of the face is chosen"):
         faces.FaceRegionMask.execute(track=track, **nothing)

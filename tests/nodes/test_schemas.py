@@ -88,3 +88,16 @@ def test_search_words_are_given_where_comfyui_knows_them_only(comfy, monkeypatch
     newer = make_dataclass("Schema", ["node_id", "search_aliases"])
     monkeypatch.setattr(aliases.io, "Schema", newer)
     assert aliases.search_aliases("face", "head") == {"search_aliases": ["face", "head"]}
+
+
+def test_steps_and_scheduler_are_the_model_s_own_unless_said_otherwise(schemas):
+    found = [(node, socket) for node, schema in schemas.items() for socket in schema.inputs]
+    steps = {node: socket.options for node, socket in found if socket.id == "steps"}
+    schedulers = {node: socket.options for node, socket in found if socket.id == "scheduler"}
+    assert len(steps) == 3 and len(schedulers) == 2
+    for node, options in steps.items():
+        assert options["default"] == options["min"] == -1, node
+        assert "-1 is auto: the model's own" in options["tooltip"], node
+        assert "auto" in (HELP / f"{node}.md").read_text("utf-8")
+    for options in schedulers.values():
+        assert options["default"] == options["options"][0] == "auto"

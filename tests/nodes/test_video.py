@@ -136,8 +136,8 @@ def test_what_it_cannot_use_is_named(node, host):
         node(history=earlier)
     with pytest.raises(error, match="image: "):
         node(image=torch.full((1, 96, 96, 3), float("nan")))
-    assert node.kind.validate_inputs(steps=60, scheduler="lcm") != True  # noqa: E712 - a message is truthy too
-    assert node.kind.validate_inputs(steps=8, scheduler="ddim") is True
+    with pytest.raises(error, match="steps 60: the scheduler lcm makes at most 50"):
+        node(steps=60, scheduler="lcm")
 
 
 @pytest.mark.parametrize(("size", "side"), [("portrait", 96), ("model", 32), ("512", 512)])

