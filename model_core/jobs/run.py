@@ -267,12 +267,12 @@ class _State:
     Attributes:
         digests: of every finished chunk's file.
         history: (n, C, h, w), the last clean latents, or None.
-        moments: of the colour correction, or None.
+        colours: what the running colour correction has learnt, or None.
     """
 
     digests: list[str] = field(default_factory=list)
     history: Tensor | None = None
-    moments: np.ndarray | None = None
+    colours: np.ndarray | None = None
 
     @classmethod
     def load(cls, place: JobFolder, watcher: Watcher) -> _State:
@@ -282,7 +282,7 @@ class _State:
             return cls()
         tensors, notes = stored
         state = cls(json.loads(notes["chunks"]), tensors.get("history"))
-        state.moments = tensors["moments"].numpy() if "moments" in tensors else None
+        state.colours = tensors["colours"].numpy() if "colours" in tensors else None
         for number, digest in enumerate(state.digests):
             if not place.chunk(number).is_file() or file_digest(place.chunk(number)) != digest:
                 watcher.say(f"starting anew: {place.chunk(number)} is damaged")
@@ -292,8 +292,8 @@ class _State:
 
     def save(self, place: JobFolder) -> None:
         tensors = {} if self.history is None else {"history": self.history}
-        if self.moments is not None:
-            tensors["moments"] = torch.from_numpy(self.moments)
+        if self.colours is not None:
+            tensors["colours"] = torch.from_numpy(self.colours)
         place.save(place.state, tensors, {"chunks": json.dumps(self.digests)})
 
 
@@ -323,7 +323,7 @@ def _make_chunks(
         signal = motion.take(range(resumed - len(state.history), resumed)).frames
         history = HistoryFrames(*(part.to(model.device, model.dtype) for part in (state.history, signal)))
     finisher = _finisher(job, reference, face)
-    finisher.colours = state.moments
+    finisher.colours = state.colours
     chunks = sample_chunks(
         model, reference, motion, job.sampling, history=history, first_chunk=done, observer=watcher.observer
     )
@@ -335,7 +335,7 @@ def _make_chunks(
                     writer.append(frame)
             # as many as carry_history carries, in the very type they were sampled in
             state.history = latents[0, -job.sampling.history :].cpu() if job.sampling.history else None
-            state.moments = finisher.colours
+            state.colours = finisher.colours
             state.digests.append(file_digest(place.chunk(number)))
             state.save(place)
         except VideoError as error:

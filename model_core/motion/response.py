@@ -17,6 +17,7 @@ Lids and irises are read on carried pictures too, but about half as far as they 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -204,12 +205,14 @@ def _controls(change: np.ndarray, lids: np.ndarray) -> np.ndarray:
     return np.concatenate([change.reshape(len(change), -1) @ _projection(), lids], axis=1)
 
 
+@cache
 def _basis() -> np.ndarray:
     """(E, 478, 3): what the basic expressions move."""
     names = expression_names()
     return expression_offsets(np.array([[float(name in group) for name in names] for group in _EXPRESSIONS]))
 
 
+@cache
 def _projection() -> np.ndarray:
     """(478 * 3, E): how much of each basic expression is in an expression."""
     basis = _basis().astype(np.float64)
