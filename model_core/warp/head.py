@@ -1,12 +1,15 @@
 """The face mesh continued over the whole head: rings around the face that move with the skull and fade to still.
 
-Landmarks end at the face's oval. Hair, ears and neck are carried by rings that repeat the oval farther out and farther
-back. They turn and move as the skull does, not as the jaw; below the chin, where the neck is, they move less, and the
-outermost one does not move at all.
+Landmarks end at the face's oval, which on the far side of a turned head lies hidden behind the cheek. What is seen
+there begins at the outline, the edge of all landmarks in the picture: outline goes to outline, so that hair stays at
+the cheek. Hair, ears and neck are carried by rings that repeat the outline farther out and farther back. They turn and
+move as the skull does, not as the jaw; below the chin, where the neck is, they move less, and the outermost one stays
+still.
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from ..motion.alignment import face_centre, face_size, face_sizes
@@ -17,7 +20,7 @@ from .tessellation import FACE_TRIANGLES
 
 _OVAL = RINGS[Component.FACE]
 _OUT = np.array([1.15, 1.4, 1.8, 2.6])
-"""How far out each ring lies, in radii of the oval."""
+"""How far out each ring lies, in radii of the outline."""
 _BACK = np.array([0.2, 0.55, 0.9, 1.0])
 """How far behind the oval, in sizes of the face."""
 _HOLD = np.array([1.0, 1.0, 1.0, 0.0])
@@ -27,14 +30,16 @@ _FOLLOW = np.array([0.85, 0.5, 0.15, 0.0])
 _NECK = np.array([0.3, 0.7, 1.0, 1.0])
 """How much of that is lost three face sizes below the face's centre."""
 _NECK_LENGTH = 3.0
+_FARTHEST_OUTLINE = 3.0  # radii of the oval: one that is seen edge-on has none
 
-RINGED = NUM_LANDMARKS + len(_OUT) * len(_OVAL)
-"""Vertices of the whole mesh: the landmarks, then the rings from the inside out."""
+_LOOPS = 1 + len(_OUT)
+RINGED = NUM_LANDMARKS + _LOOPS * len(_OVAL)
+"""Vertices of the whole mesh: the landmarks, the outline, then the rings from the inside out."""
 
 
 def _ring_triangles() -> np.ndarray:
     count = len(_OVAL)
-    outer = NUM_LANDMARKS + np.arange(len(_OUT) * count).reshape(len(_OUT), count)
+    outer = NUM_LANDMARKS + np.arange(_LOOPS * count).reshape(_LOOPS, count)
     loops = np.concatenate([_OVAL[None], outer])
     inside, outside = loops[:-1], loops[1:]
     next_in, next_out = np.roll(inside, -1, axis=1), np.roll(outside, -1, axis=1)
@@ -74,10 +79,25 @@ FIRST_MOUTH = FIRST_EYE + len(EYE_TRIANGLES)
 def with_rings(landmarks: np.ndarray) -> np.ndarray:
     """The portrait's mesh: (478, 3) landmarks to (RINGED, 3) vertices."""
     centre, size = face_centre(landmarks), face_size(landmarks)
-    oval = landmarks[_OVAL]
-    rings = centre + (oval - centre) * _OUT[:, None, None]
-    rings[..., 2] = oval[:, 2] + _BACK[:, None] * size
-    return np.concatenate([landmarks, rings.reshape(-1, 3)])
+    outline = _outline(landmarks)
+    rings = centre + (outline - centre) * _OUT[:, None, None]
+    rings[..., 2] = outline[:, 2] + _BACK[:, None] * size
+    return np.concatenate([landmarks, outline, rings.reshape(-1, 3)])
+
+
+def _outline(landmarks: np.ndarray) -> np.ndarray:
+    """(N, 3) the edge of all landmarks in the picture, in the direction of each of the oval's, at the oval's depth."""
+    centre, oval = face_centre(landmarks), landmarks[_OVAL]
+    hull = cv2.convexHull(landmarks[:, None, :2].astype(np.float32))[:, 0].astype(np.float64) - centre[:2]
+    edges = np.roll(hull, -1, axis=0) - hull
+    ways = (oval - centre)[:, None, :2]
+    across = ways[..., 0] * edges[:, 1] - ways[..., 1] * edges[:, 0]
+    along = hull[:, 0] * edges[:, 1] - hull[:, 1] * edges[:, 0]
+    turning = np.sign(along.sum())  # which way round the hull goes
+    reach = np.where(across * turning > 1e-9, along / np.where(across == 0, 1, across), np.inf).min(axis=1)
+    made = oval.copy()
+    made[:, :2] = centre[:2] + ways[:, 0] * np.clip(reach, 1, _FARTHEST_OUTLINE)[:, None]
+    return made
 
 
 def moved_rings(mesh: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -89,7 +109,7 @@ def moved_rings(mesh: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Returns:
         (F, RINGED, 3).
     """
-    source, rings = mesh[:NUM_LANDMARKS], mesh[NUM_LANDMARKS:].reshape(len(_OUT), len(_OVAL), 3)
+    source, rings = mesh[:NUM_LANDMARKS], mesh[-len(_OUT) * len(_OVAL) :].reshape(len(_OUT), len(_OVAL), 3)
     centre, size = face_centre(source), face_size(source)
     below = np.clip((rings[..., 1] - centre[1]) / (size * _NECK_LENGTH), 0, 1)
     share = (_HOLD[:, None] * (1 - below * _NECK[:, None]))[..., None]
@@ -102,4 +122,5 @@ def moved_rings(mesh: np.ndarray, targets: np.ndarray) -> np.ndarray:
     made = still + share.reshape(1, -1, 1) * (rigid - still)
     held = (source[_OVAL] - centre) @ np.swapaxes(turn, -1, -2) * scale[:, None, None] + middle
     pushed = _FOLLOW[:, None, None] * (targets[:, None, _OVAL] - held[:, None])
-    return np.concatenate([targets, made + pushed.reshape(made.shape)], axis=1)
+    outlines = np.stack([_outline(face) for face in targets])
+    return np.concatenate([targets, outlines, made + pushed.reshape(made.shape)], axis=1)

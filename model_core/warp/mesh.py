@@ -80,8 +80,9 @@ def mesh_flow(
 def _far_to_near(corners: np.ndarray, two_sided: int) -> np.ndarray:
     """Numbers of the triangles that are painted, the farthest first."""
     first, second = corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2]
-    facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] > _THIN
-    facing[:two_sided] = True
+    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    facing = area > _THIN
+    facing[:two_sided] = np.abs(area[:two_sided]) > _THIN
     order = np.argsort(-corners[..., 2].mean(axis=1), kind="stable")
     return order[facing[order]]
 

@@ -142,6 +142,20 @@ def test_the_border_does_not_smear_inwards(portrait: np.ndarray) -> None:
     assert (np.abs(np.diff(column)) > 40).sum() > 6
 
 
+@pytest.mark.parametrize("yaw", [-0.75, 0.75])
+def test_behind_the_cheek_of_a_head_that_turns_away_there_is_no_second_cheek(yaw: float) -> None:
+    """The oval is hidden there: what lies around the face begins where the face is seen to end."""
+    held, away = placed(neutral_face(), (0, yaw, 0)), placed(neutral_face(), (0, 1.3 * yaw, 0))
+    image = np.full((SIZE, SIZE, 3), 50, np.uint8)
+    cv2.fillConvexPoly(image, cv2.convexHull(np.rint(held[:, :2]).astype(np.int32)), (200, 200, 200))
+    made = PortraitLayers.of(image, held, np.ones((SIZE, SIZE), np.float32)).carry(away[None]).frames[0]
+    face = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.rint(away[:, :2]).astype(np.int32)), (1,))
+    beyond = cv2.dilate(face, np.ones((7, 7), np.uint8)) == 0
+    assert (made[..., 0][beyond] > 120).sum() < 0.002 * face.sum()
+    assert (made[..., 0][face > 0] > 120).mean() > 0.9
+
+
 def test_a_still_driver_gives_still_frames(layers: PortraitLayers, portrait: np.ndarray) -> None:
     first, second = layers.carry(np.stack([portrait, portrait])).frames
     np.testing.assert_array_equal(first, second)
