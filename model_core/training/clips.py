@@ -173,6 +173,9 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             item.update(baseline=images[1 + len(frames) :], validity=torch.from_numpy(clip["validity"])[:, None])
         elif self.baseline:
             item.update(carried_sample(images[0], faces[0], person, faces[1 + history :]))
+        if self.config.crop:
+            rows, columns = _square(faces[1:], clip["images"].shape[1:3], self.config.crop, rng)
+            item = {name: values[..., rows, columns] for name, values in item.items()}
         if self.config.mirror and rng.random() < self.config.mirror:
             item = {name: values.flip(-1) for name, values in item.items()}
         return item
@@ -219,3 +222,17 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             return list(landmarks)
         seed = int(rng.integers(2**32))
         return [random_scaling(marks, np.random.default_rng(seed)) for marks in landmarks]
+
+
+def _square(faces: np.ndarray, size: tuple[int, int], side: int, rng: Generator) -> tuple[slice, slice]:
+    """Rows and columns of a square of ``side`` pixels around faces (F, 478, 3), never quite in its middle."""
+    if side > min(size):
+        raise InputError(
+            f"data.crop {side}: pictures of {size[0]} x {size[1]} hold no such square; choose a smaller one"
+        )
+    middle = faces[..., :2].mean(axis=(0, 1)) + rng.normal(0, 0.06 * side, 2)
+    left, top = (
+        int(np.clip(round(centre - side / 2), 0, length - side))
+        for centre, length in zip(middle, size[::-1], strict=True)
+    )
+    return slice(top, top + side), slice(left, left + side)

@@ -35,6 +35,9 @@ class DataConfig:
         photos: prepared photographs that are restored (photos.py), for stage 1 of models with a baseline; or none.
         photo_share: probability that a sample is of a photograph, where there are any.
         mirror: probability that left and right change places in all pictures of a sample.
+        crop: side in pixels of the square around the face that a sample shows, a multiple of what the model halves
+            pictures to; 0 shows whole pictures. Convolutions learn mouths and eyes from it at a part of the cost, but
+            end a run with whole pictures: norms and positions know their size.
     """
 
     folder: str | None = None
@@ -51,6 +54,7 @@ class DataConfig:
     photos: str | None = None
     photo_share: float = 0.5
     mirror: float = 0.0
+    crop: int = 0
 
     def __post_init__(self) -> None:
         if (self.folder is None) == (self.folders is None):

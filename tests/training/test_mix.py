@@ -1,4 +1,4 @@
-"""Several folders of clips in one run, clips that begin with a portrait, and samples seen in a mirror."""
+"""Several folders of clips in one run, clips that begin with a portrait, and samples cut out or seen in a mirror."""
 
 from __future__ import annotations
 
@@ -91,3 +91,26 @@ def test_a_mirror_turns_all_pictures_of_a_sample(folders: tuple[Path, Path]) -> 
     )
     assert set(plain) == set(turned)
     assert all(torch.equal(turned[name], plain[name].flip(-1)) for name in plain)
+
+
+def test_a_cut_shows_the_face_in_all_pictures_of_a_sample(folders: tuple[Path, Path]) -> None:
+    write_clip(folders[0] / "0.npz", make_clip(1, frames=4, drivers=1, size=64))
+    whole, cut = (
+        ClipDataset(
+            DataConfig(folder=str(folders[0]), limit=1, crop=crop, **PLAIN),
+            seed=0,
+            length=1,
+            consecutive=False,
+            baseline=True,
+        )[0]
+        for crop in (0, 40)
+    )
+    assert {values.shape[-2:] for values in cut.values()} == {(40, 40)}
+    windows = whole["frames"].unfold(-2, 40, 1).unfold(-2, 40, 1)
+    places = (windows == cut["frames"][:, :, None, None]).flatten(-2).all(-1).all(0).all(0).nonzero()
+    top, left = places[0].tolist()
+    for name, values in whole.items():
+        assert torch.equal(cut[name], values[..., top : top + 40, left : left + 40]), name
+    assert whole["weights"][:, 2].sum() == cut["weights"][:, 2].sum() > 0  # the mouth is in it
+    with pytest.raises(InputError, match="choose a smaller one"):
+        ClipDataset(DataConfig(folder=str(folders[0]), limit=1, crop=80), seed=0, length=1, consecutive=False)[0]

@@ -42,7 +42,7 @@ class Renderer:
             ) from error
         self._program: Any = self._gl.program(vertex_shader=shaders.VERTEX, fragment_shader=shaders.FRAGMENT)
         self._depth: Any = self._gl.program(vertex_shader=shaders.DEPTH_VERTEX, fragment_shader=shaders.DEPTH_FRAGMENT)
-        self._skin: tuple[int, Any] | None = None
+        self._skin: tuple[np.ndarray, Any] | None = None
 
     def __enter__(self) -> Renderer:
         return self
@@ -133,7 +133,7 @@ class Renderer:
         self._program["iris_size"].value = (optics.iris_radius, optics.pupil)
         self._program["shine"].value, self._program["grain"].value = optics.shine, optics.grain
         self._program["skin_frame"].value = (*skin.corner, 1 / skin.extent[0], 1 / skin.extent[1])
-        if self._skin is None or self._skin[0] != id(skin.pixels):
+        if self._skin is None or self._skin[0] is not skin.pixels:
             if self._skin is not None:
                 self._skin[1].release()
             texture = self._gl.texture(
@@ -141,7 +141,7 @@ class Renderer:
             )
             texture.build_mipmaps()
             texture.repeat_x = texture.repeat_y = False
-            self._skin = (id(skin.pixels), texture)
+            self._skin = (skin.pixels, texture)
         self._skin[1].use(0)
         self._program["skin"].value = 0
 

@@ -47,11 +47,16 @@ def obj_folder(tmp_path: Path, tiny: np.ndarray) -> Path:
 
 
 @pytest.fixture(scope="session")
-def head() -> Head:
+def ict_file() -> Path:
     found = next((folder / ICT for folder in Path(__file__).parents[4:] if (folder / ICT).is_file()), None)
     if found is None:
         pytest.skip(f"ICT-FACEKIT IS MISSING: no {ICT} around this clone, rendered heads go untested")
-    return load_head(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def head(ict_file: Path) -> Head:
+    return load_head(ict_file)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from model_core.cli import main
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer
 from model_core.motion.components import CORNERS
+from model_core.training.clips import ClipDataset
+from model_core.training.config import DataConfig
 from model_core.training.heads import dataset
 from model_core.training.heads.backdrops import random_backdrop
 from model_core.training.heads.dataset import make_clip, write_head
@@ -138,3 +141,15 @@ def test_rendering_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pyt
     for seed in range(4):
         write_head(tmp_path, nothing, nothing, seed)  # type: ignore[arg-type]
     assert made == [0, 1, 2, 2, 3] and len(list(tmp_path.glob("*.npz"))) == 4
+
+
+@pytest.mark.slow
+def test_the_command_writes_clips_that_training_reads(renderer: Renderer, ict_file: Path, tmp_path: Path) -> None:
+    command = ["heads", "clips", str(tmp_path), "--ict", str(ict_file), "--count", "1", "--seed", "7"]
+    assert main([*command, "--frames", "2", "--size", "64"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["00000007.npz"]
+    config = DataConfig(folder=str(tmp_path), frames=2, cross_identity=1.0)
+    data = ClipDataset(config, seed=0, length=1, consecutive=False, motion_kind="masked_frames", baseline=True)
+    item = data[0]
+    assert item["frames"].shape == item["baseline"].shape == item["motion"].shape == (2, 3, 64, 64)
+    assert item["validity"].mean() > 0.5 and (item["baseline"] - item["frames"]).abs().mean() < 0.3

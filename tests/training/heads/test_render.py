@@ -93,3 +93,16 @@ def test_a_turned_head_and_its_surfaces_turn_alike(head: Head) -> None:
     np.testing.assert_array_equal(surfaces[0].positions, moved)
     nose = positions[:, 2].argmax()
     assert moved[nose, 0] > positions[nose, 0] + 2  # to the viewer's right
+
+
+def test_every_skin_is_its_own_though_memory_is_used_again(renderer: Renderer) -> None:
+    flat = square(0.0, (0, 0, 0))
+    face = Surface("skin", flat.positions, flat.triangles, np.float32([[0, 0, 0, 1]] * 4), flat.positions)
+    camera = Camera((8, 8), target=(0.0, 0.0, 0.0), extent=3.0)
+
+    def seen(level: float) -> float:
+        skin = SkinMap(np.full((2, 2, 4), (level, level, level, 0), np.float32))
+        return float(renderer.draw([face], camera, lighting=Lighting(), skin=skin).mean())
+
+    for _ in range(3):
+        assert seen(0.05) < seen(0.5) - 40
