@@ -77,7 +77,7 @@ def test_each_method_leaves_out_what_its_name_says(
         return torch.zeros(1, 5, 48, 16, 16)
 
     monkeypatch.setattr("model_core.evaluation.methods.sample_clip", keep)
-    for name, method in methods_of(model, sampling).items():  # noqa: B007 - keep() reads it
+    for name, method in methods_of(model, sampling).items():  # noqa: B007 - `keep` reads it
         assert method(case).shape == (5, 3, 64, 64)
     assert seen == {
         "without the network": dataclasses.replace(sampling, steps=0),

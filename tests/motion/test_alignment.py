@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.motion.alignment import align, face_centre, face_size, rest_frame
+from model_core.motion.alignment import Similarity, align, face_centre, face_size, rest_frame
 from model_core.motion.components import RINGS
 from model_core.types import Component, FaceTrack
 
@@ -113,6 +114,64 @@ def test_the_rest_frame_looks_straight_with_the_mouth_closed(face: np.ndarray) -
     assert rest_frame(filled_in) != 3
     own = track(closed[None])
     np.testing.assert_allclose(align(clip, own, driving_rest_frame="frontal").landmarks[3], closed, atol=1e-3)
+
+
+def closed_mouth(face: np.ndarray) -> np.ndarray:
+    made = face.copy()
+    made[RINGS[Component.INNER_MOUTH], 1] = 180
+    return made
+
+
+def test_the_rest_frame_has_both_eyes_open_and_does_not_nod(face: np.ndarray) -> None:
+    level = closed_mouth(face)
+    winks = np.stack([level] * 5)  # most of a clip's frames say how far its eyes are open
+    winks[0, 386, 1] = winks[0, 374, 1]
+    winks[1, 159, 1] = winks[1, 145, 1]
+    assert rest_frame(track(winks)) == 2
+    nods = np.stack([level] * 3)
+    for frame, by in ((0, -8), (2, 8)):  # the base of the nose, seen from above or below
+        nods[frame, [2, 97, 326, 94, 1, 4], 1] += by
+    assert rest_frame(track(nods)) == 1
+
+
+@given(st.lists(st.floats(0.3, 3.0), min_size=4, max_size=4), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_how_near_the_driver_is_does_not_choose_the_rest_frame(
+    face: np.ndarray, scales: list[float], best: int
+) -> None:
+    level = closed_mouth(face)
+    clip = np.stack([face] * 4)
+    clip[best] = level
+    sized = clip * np.float32(scales)[:, None, None]
+    assert rest_frame(track(sized)) == rest_frame(track(clip)) == best
+
+
+@given(scale=st.floats(0.25, 3.0), x=st.floats(-30, 30), y=st.floats(-30, 30), stretch=st.sampled_from([0.5, 1.0, 1.5]))
+@settings(max_examples=30, deadline=None)
+def test_a_warped_frame_shows_every_place_where_it_lies(scale: float, x: float, y: float, stretch: float) -> None:
+    """Ramps say of every pixel where it was, also where the frame shrinks."""
+    rows, columns = (torch.arange(96.0) + 0.5).expand(2, 96, 96).clone().unbind()
+    frames = torch.stack([columns, rows.T])[None]
+    place = Similarity(scale, np.array([48.0, 48.0, 0.0]), np.array([60.0 + x, 50.0 + y, 0.0]), (100, 120))
+    size = (round(100 * stretch), round(120 * stretch))
+    made = place.warp(frames, size=size)[0]
+    v, u = ((torch.arange(side) + 0.5) / stretch for side in size)
+    wanted = torch.stack(
+        torch.broadcast_tensors(48 + (u - 60 - x) / scale, (48 + (v - 50 - y) / scale)[:, None])  # type: ignore[no-untyped-call]
+    )
+    border = 4 / min(scale * stretch, 1)
+    inside = ((wanted > border) & (wanted < 96 - border)).all(dim=0)
+    assert not inside.any() or (made - wanted)[:, inside].abs().max() < 0.1
+    beyond = ((wanted < -border) | (wanted > 96 + border)).any(dim=0)
+    assert not made[:, beyond].any()
+
+
+def test_what_shrinks_is_antialiased() -> None:
+    noise = torch.rand(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    made = Similarity(0.25, np.zeros(3), np.zeros(3), (32, 32)).warp(noise, size=(32, 32))
+    assert made.std() < 0.09 and made.mean() == pytest.approx(0.5, abs=0.01)  # four pixels alone leave 0.14
+    whole = Similarity(1.0, np.zeros(3), np.zeros(3), (128, 128)).warp(noise, size=(128, 128))
+    torch.testing.assert_close(whole, noise, atol=1e-5, rtol=0)
 
 
 def test_what_cannot_be_aligned_is_named(driving: FaceTrack, reference: FaceTrack) -> None:

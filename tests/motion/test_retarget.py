@@ -13,6 +13,7 @@ from model_core.motion.components import LEFT_IRIS_CENTRE, OUTER_MOUTH, RINGS
 from model_core.motion.expressions import expression_names
 from model_core.motion.features import LOWER_LIP, UPPER_LIP, lip_gap
 from model_core.motion.head import rotation, rotation_matrix, rotation_vector
+from model_core.motion.response import Correction
 from model_core.motion.retarget import Retargeted, Turning, retarget
 from model_core.motion.strength import EXPRESSION_ONLY, HEAD_ONLY, MotionStrength
 from model_core.types import Component, FaceTrack
@@ -117,6 +118,28 @@ def test_lids_open_to_the_driver_s_share(face: np.ndarray, portrait: FaceTrack, 
 def test_lids_shut_when_the_driver_s_do(face: np.ndarray, portrait: FaceTrack) -> None:
     made = driven(portrait, face, with_eyes(face, 0.05)).track.landmarks
     assert abs(opening(made[1])) < 0.02 * opening(portrait.landmarks[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_what_is_read_opens_no_lid_that_the_driver_shuts(
+    face: np.ndarray, portrait: FaceTrack, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """A portrait that reads as too far closed gets its lids opened, but for lids that are shut."""
+
+    class TooClosed:
+        def correct(self, change: np.ndarray, *_: object) -> Correction:
+            return Correction(np.zeros_like(change), np.full((len(change), 1), -0.3))
+
+    knowing = replace(portrait, readings=np.zeros((31, 51), np.float32))
+    rest, blinking = track(face[None], jawOpen=0.0), track(with_eyes(face, share)[None], jawOpen=0.0)
+
+    def gap(reference: FaceTrack) -> float:
+        made = retarget(blinking, reference, rest=rest).track.landmarks[0]
+        return float(np.linalg.norm(made[UPPER_LID] - made[LOWER_LID]))
+
+    plain = gap(portrait)
+    monkeypatch.setattr("model_core.motion.retarget.response_of", lambda readings: TooClosed())
+    assert gap(knowing) == pytest.approx(plain, abs=1e-3) if share == 0 else 0 < gap(knowing) < plain
 
 
 def test_closed_eyes_of_a_portrait_stay_closed(face: np.ndarray, portrait: FaceTrack) -> None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from model_core.motion.alignment import face_centre, face_size, rest_frame
-from model_core.motion.scenes import MotionSettings, PlacedMotion, place_scenes, scene_starts
+from model_core.motion.scenes import MotionSettings, PlacedMotion, Scene, place_scenes, scene_starts
 from model_core.types import FaceTrack
 
 
@@ -53,6 +55,35 @@ def test_a_cut_begins_a_scene_that_is_aligned_anew(make_track, scale):
     for scene in scenes:
         made = placed.landmarks(scene.start, scene.start + 1)[0]
         np.testing.assert_allclose(made, reference.landmarks[0], atol=0.25)
+
+
+@pytest.mark.parametrize("far", [0.0, 400.0])
+def test_a_jump_is_measured_in_faces_wherever_they_are(make_track, far):
+    track = make_track(8)
+    low, high = track.boxes[0, :2], track.boxes[0, 2:]
+    side = np.sqrt(np.prod(high - low))
+    for faces, starts in ((0.5, [0]), (0.7, [0, 4])):
+        by = np.where(np.arange(8)[:, None] < 4, 0.0, [[faces * side, 0.0]]) + far
+        still = moved(track.take([0] * 8), by)
+        assert scene_starts(still) == starts, faces
+    assert scene_starts(replace(still, boxes=still.boxes - [[*low, *low]] * 8)) == [0, 4]
+
+
+@given(
+    starts=st.sets(st.integers(1, 19), max_size=4),
+    first=st.integers(0, 19),
+    count=st.integers(1, 20),
+)
+def test_parts_are_the_frames_asked_for_each_in_its_scene(make_track, starts, first, count):
+    track = make_track(20)
+    scenes = [Scene(start, None, None) for start in sorted({0, *starts})]
+    placed = PlacedMotion(track, scenes, track.take([0]), MotionSettings())
+    stop = min(first + count, 20)
+    parts = placed.parts(first, stop)
+    assert [frame for _, frames in parts for frame in frames] == list(range(first, stop))
+    for scene, frames in parts:
+        for frame in frames:
+            assert scene.start == max(start for start in {0, *starts} if start <= frame)
 
 
 def test_the_rest_frame_is_chosen(make_track):

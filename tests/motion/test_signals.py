@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from model_core.errors import InputError
-from model_core.motion.parsing_map import label_map
-from model_core.motion.scenes import MotionSettings, Placing
+from model_core.motion.parsing_map import label_map, parsing_map_signal
+from model_core.motion.scenes import MotionSettings, Placing, place_scenes
 from model_core.motion.signals import SIGNALS, check_signal, make_signal
-from model_core.types import FaceTrack, MotionKind, MotionSignal
+from model_core.types import Component, FaceTrack, MotionKind, MotionSignal
 
 KINDS = get_args(MotionKind)
 
@@ -75,10 +75,20 @@ def test_a_driver_s_pixels_lie_on_the_portrait_s_features(driving: FaceTrack, re
     """Eyes, nose and mouth are where the portrait has them, whatever the driver's proportions."""
     wide = replace(driving, landmarks=(driving.landmarks - 128) * np.float32([1.3, 0.8, 1]) + 128)
     x = torch.arange(256.0).expand(2, 3, 256, 256) / 127.5 - 1  # says where a pixel was
-    signal = make_signal("masked_frames", wide, reference=reference, frames=x)
-    tip = reference.landmarks[0, 4]
-    shown = float(signal.frames[0, 0, int(tip[1]), int(tip[0])]) * 255
-    assert abs(shown - wide.landmarks[0, 4, 0]) < 3
+    made = {
+        placing: make_signal(
+            "masked_frames", wide, reference=reference, frames=x, settings=MotionSettings(placing=placing)
+        )
+        for placing in ("retarget", "relative")
+    }
+    for mark in (4, 33, 263):  # tip of the nose, outer corners of the eyes
+        point = reference.landmarks[0, mark]
+        shown = {
+            placing: float(signal.frames[0, 0, round(point[1] - 0.5), round(point[0] - 0.5)]) * 255
+            for placing, signal in made.items()
+        }
+        assert abs(shown["retarget"] - wide.landmarks[0, mark, 0]) < 4, mark
+        assert mark == 4 or abs(shown["relative"] - wide.landmarks[0, mark, 0]) > 6, "as a whole it keeps its width"
 
 
 def test_label_maps_are_carried_to_the_portrait(driving: FaceTrack, reference: FaceTrack) -> None:
@@ -87,6 +97,25 @@ def test_label_maps_are_carried_to_the_portrait(driving: FaceTrack, reference: F
     drawn = make_signal("parsing_map", driving, reference=reference).frames
     alike = torch.nn.functional.cosine_similarity(parsed.flatten(), drawn.flatten(), dim=0)
     assert 0.85 < float(alike) < 1.0
+
+
+@pytest.mark.parametrize("placing", ["relative", "absolute"])
+def test_label_maps_of_a_face_that_is_placed_whole_move_as_pixels(
+    driving: FaceTrack, reference: FaceTrack, placing: Placing
+) -> None:
+    """A label where no landmark has one is shown where the similarity puts it."""
+    labels = np.zeros((2, 256, 256), np.uint8)
+    labels[:, 20:60, 30:80] = Component.NOSE
+    parsed, settings = replace(driving, label_maps=labels), MotionSettings(placing=placing)
+    made = make_signal("parsing_map", parsed, reference=reference, settings=settings)
+    (scene,) = place_scenes(driving, reference, settings)
+    wanted = parsing_map_signal(parsed, size=(160, 128), place=scene.place)
+    assert torch.equal(made.frames, wanted.frames) and 0 < (made.frames.amax(dim=1) > 0).float().mean() < 0.2
+    drawn = make_signal("drawn_landmarks", parsed, reference=reference, settings=settings)
+    assert torch.equal(
+        drawn.frames, make_signal("drawn_landmarks", driving, reference=reference, settings=settings).frames
+    )
+    np.testing.assert_allclose(made.landmarks, drawn.landmarks, atol=1e-3)
 
 
 def test_masked_frames_need_frames(driving: FaceTrack) -> None:

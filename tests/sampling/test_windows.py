@@ -158,6 +158,13 @@ def test_wrapped_windows_cover_every_frame_once_in_sum(length: int, data, num_fr
     np.testing.assert_allclose(blended, 1, atol=1e-12)
 
 
+@pytest.mark.parametrize("dilations", [2, 3])
+def test_known_dilated_windows(dilations: int) -> None:
+    """AnimateAnyone's, which makes no more sets than the clip has use for."""
+    made = [window.frames for window in WrappedWindows(8, 2, dilations=dilations).windows(0, 12)]
+    assert made == [(0, 1, 2, 3, 4, 5, 6, 7), (6, 7, 8, 9, 10, 11, 0, 1), (0, 2, 4, 6, 8, 10, 0, 2)]
+
+
 def test_added_windows_count_every_overlap() -> None:
     windows = WrappedWindows(8, 2, averaged=False).windows(0, 12)
     assert [window.frames[0] for window in windows] == [0, 6]
