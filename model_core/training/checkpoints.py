@@ -46,7 +46,8 @@ def load_checkpoint(folder: Path, accelerator: Accelerator, ema: EMAModel) -> in
         except torch.cuda.OutOfMemoryError:
             raise
         except _BROKEN as error:
-            _log.warning("%s: cannot be read (%s: %s); the one before is tried", state, type(error).__name__, error)
+            reason = str(error).partition("\n")[0]
+            _log.warning("%s: cannot be read (%s: %s); the one before is tried", state, type(error).__name__, reason)
             damaged.append(state)
             continue
         _log.info("resumed from %s", state)
@@ -66,9 +67,10 @@ def load_checkpoint(folder: Path, accelerator: Accelerator, ema: EMAModel) -> in
 
 
 def _load(state: Path, accelerator: Accelerator, ema: EMAModel) -> int:
-    saved = torch.load(state / "run.pt", map_location=accelerator.device, weights_only=True)
+    saved = torch.load(state / "run.pt", map_location="cpu", weights_only=True)
     accelerator.load_state(str(state))
     ema.load_state_dict(saved["ema"])
+    ema.to(accelerator.device)
     return int(saved["step"])
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -95,6 +95,14 @@ def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
     return [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
 
 
+def _accelerator(config: TrainConfig) -> Accelerator:
+    return Accelerator(
+        mixed_precision=config.optim.mixed_precision,
+        # each branch of signal fusion leaves some networks out
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
 class Run:
     """One training run: networks, optimiser, averaged weights, and where they are kept.
 
@@ -103,16 +111,12 @@ class Run:
     exactly what an uninterrupted one would have done.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, accelerator: Accelerator | None = None) -> None:
         self.config = config
         self.output = Path(config.output)
         self.output.mkdir(parents=True, exist_ok=True)
         optim = config.optim
-        self.accelerator = Accelerator(
-            mixed_precision=optim.mixed_precision,
-            # each branch of signal fusion leaves some networks out
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
+        self.accelerator = accelerator or _accelerator(config)
         self.model = _initial_model(config)
         parameters = _trainable(self.model, config.stage)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
@@ -214,15 +218,15 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
         InputError: the output folder holds another run, or another process is at work in it.
         CheckpointError: none of its checkpoints can be read.
     """
-    with _held(config):
-        return _train(Run(config), config, progress=progress)
+    accelerator = _accelerator(config)
+    with _held(config, accelerator):
+        return _train(Run(config, accelerator), config, progress=progress)
 
 
 @contextmanager
-def _held(config: TrainConfig) -> Iterator[None]:
+def _held(config: TrainConfig, accelerator: Accelerator) -> Iterator[None]:
     """The run's folder, for this run alone; one process holds it for all that train together."""
-    state = PartialState()
-    if not state.is_main_process:
+    if not accelerator.is_main_process:
         yield
         return
     with ExitStack() as stack:
@@ -232,7 +236,7 @@ def _held(config: TrainConfig) -> Iterator[None]:
             raise InputError(
                 f"output {config.output}: cannot be made or written ({error.strerror}); choose another"
             ) from error
-        take_up(config, exported_file(config), processes=state.num_processes)
+        take_up(config, exported_file(config), processes=accelerator.num_processes)
         yield
 
 

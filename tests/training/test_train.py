@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -175,6 +176,23 @@ def test_a_damaged_checkpoint_costs_what_came_after_the_one_before(
     assert ("state-6: cannot be read" in caplog.text) == (damage != "missing")
     assert {"state-4", "state-6", *others} <= {path.name for path in output.iterdir()}
     assert len(list(output.glob("damaged-state-6-*"))) == (damage != "missing")
+
+
+@pytest.mark.slow  # starts Python anew
+def test_processes_that_train_together_hold_the_folder_once_and_fall_back_alike(clips: Path, tmp_path: Path) -> None:
+    path, output = tmp_path / "two.yaml", tmp_path / "two"
+    path.write_text(CONFIG.replace("CLIPS", str(clips)) + f"output: {output}\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "model_core", "train"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    for steps in (4, 6):
+        words = [*command, str(path), "--set", f"optim.steps={steps}"]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((output / "run.json").read_text())["processes"] == 2
+        if steps == 4:
+            spoil(output / "state-4", "optimizer.bin")
+    assert {"state-4", "state-6"} <= {path.name for path in output.iterdir()}
+    assert len(list(output.glob("damaged-state-4-*"))) == 1 and done.stderr.count("state-4: cannot be read") == 2
 
 
 def test_where_no_checkpoint_can_be_read_nothing_is_begun_again(config: TrainConfig) -> None:
