@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ class ClipFile:
         with self._opened() as data:
             return dict(json.loads(str(data[_RECORD]))) if _RECORD in data.files else {}
 
+    def checksums(self) -> dict[str, int]:
+        """Of the arrays, as the file lists them; none of them is read."""
+        with self._opened() as data:
+            return {part.filename: part.CRC for part in data.zip.infolist() if part.filename != f"{_RECORD}.npy"}
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
         try:
@@ -95,6 +101,14 @@ def list_clips(folder: str | Path, *, limit: int = 0) -> list[ClipFile]:
             "'python -m model_core avatars' or prepare real clips with 'python -m model_core prepare'"
         )
     return [ClipFile(path) for path in (paths[:limit] if limit else paths)]
+
+
+def clips_digest(clips: Sequence[ClipFile]) -> str:
+    """What tells these clips from others in a few words: how many, and a digest of their names and content."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(f"{clip.path.name} {sorted(clip.checksums().items())}\n".encode())
+    return f"{len(clips)} clips {digest.hexdigest()[:12]}"
 
 
 class ClipDataset(Dataset[dict[str, Tensor]]):

@@ -1,7 +1,7 @@
 """Bring a folder of real clips into the form that training reads (clips.py).
 
     folder/
-      anything.mp4            a clip: reference and targets are drawn from it, and it drives itself
+      anything.mp4            a clip: reference and targets are drawn from it; itself drives it, or somebody of another
       anything.jpg            a photograph: a clip of one frame, for ``data.photos``
       a_triple/               cross-identity supervision (Stable Video-Driven Portraits)
         target.mp4            A, the video to be made

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -23,18 +20,21 @@ from ..autoencoders import KLAutoencoder
 from ..backbones.dit import DiTBackbone
 from ..backbones.dit.denoiser import Denoiser
 from ..errors import InputError
-from ..files import atomic_path
+from ..files import locked_folder
 from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
 from ..weights.sd3 import null_prompt, read_sd3
+from .checkpoints import load_checkpoint, save_checkpoint
 from .clips import ClipDataset
 from .config import TrainConfig
+from .log import LOG, Log
+from .record import take_up
 from .sheets import write_sheet
 from .step import TrainingStep, plan_step
 
 _log = logging.getLogger(__name__)
-_STATE = "state"
+_HOLDER = "training.txt"
 
 
 def lr_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
@@ -96,66 +96,28 @@ def _trainable(model: PortraitModel, stage: int) -> list[nn.Parameter]:
     return [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
 
 
-class Log:
-    """The loss as JSON lines, one row per step at most however often the run is resumed.
-
-    Args:
-        path: the file; rows that are there stay.
-        after: the step the run resumes from: rows of later steps, which will be repeated, are dropped, and so
-            is a last line that a kill cut short.
-    """
-
-    def __init__(self, path: Path, *, after: int) -> None:
-        self.path = path
-        self._losses: list[float] = []
-        self._waited = 0.0
-        self._started = self._written = time.perf_counter()
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        with atomic_path(path) as partial:
-            kept = [line for line in whole if json.loads(line)["step"] <= after]
-            partial.write_text("".join(kept), encoding="utf-8")
-
-    def add(self, loss: float, *, waited: float = 0.0) -> None:
-        """One step's loss, and for how many seconds it had to wait for its data."""
-        self._losses.append(loss)
-        self._waited += waited
-
-    def write(self, step: int) -> float:
-        """Write a row for the losses added since the last one; returns their mean."""
-        mean = sum(self._losses) / len(self._losses)
-        self._losses.clear()
-        now = time.perf_counter()
-        row = {
-            "step": step,
-            "loss": mean,
-            "seconds": round(now - self._started, 2),
-            "waiting": round(self._waited / max(now - self._written, 1e-9), 3),
-        }
-        self._waited, self._written = 0.0, now
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        return mean
+def _accelerator(config: TrainConfig) -> Accelerator:
+    return Accelerator(
+        mixed_precision=config.optim.mixed_precision,
+        # each branch of signal fusion leaves some networks out
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
 
 
 class Run:
     """One training run: networks, optimiser, averaged weights, and where they are kept.
 
-    A checkpoint is a folder ``state-<step>`` that appears whole by one rename; the newest complete one is
+    A checkpoint is a folder ``state-<step>`` that appears whole by one rename; the newest one that can be read is
     taken up again. Data, noise and dropout are functions of (seed, step), so a resumed run repeats
     exactly what an uninterrupted one would have done.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, accelerator: Accelerator | None = None) -> None:
         self.config = config
         self.output = Path(config.output)
         self.output.mkdir(parents=True, exist_ok=True)
         optim = config.optim
-        self.accelerator = Accelerator(
-            mixed_precision=optim.mixed_precision,
-            # each branch of signal fusion leaves some networks out
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
+        self.accelerator = accelerator or _accelerator(config)
         self.model = _initial_model(config)
         parameters = _trainable(self.model, config.stage)
         self.optimizer = torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
@@ -173,40 +135,11 @@ class Run:
             step_module.compile()
         self.module, self.optimizer = self.accelerator.prepare(step_module, self.optimizer)
         self.ema.to(self.accelerator.device)
-        self.step = 0
-        self._resume()
-
-    def _states(self) -> list[Path]:
-        """The complete checkpoints, oldest first."""
-        return sorted(self.output.glob(f"{_STATE}-*"), key=lambda path: int(path.name.split("-")[1]))
-
-    def _resume(self) -> None:
-        states = self._states()
-        if not states:
-            return
-        newest = states[-1]
-        self.accelerator.load_state(str(newest))
-        saved = torch.load(newest / "run.pt", map_location=self.accelerator.device, weights_only=True)
-        self.ema.load_state_dict(saved["ema"])
-        self.step = saved["step"]
-        _log.info("resumed from %s", newest)
+        self.step = load_checkpoint(self.output, self.accelerator, self.ema)
 
     def save(self) -> None:
         """Write a checkpoint whole, then drop all but the last two; called by every process."""
-        main = self.accelerator.is_main_process
-        partial = self.output / f"partial-{self.step}"
-        if main:
-            for left_behind in self.output.glob("partial-*"):  # by a run that was killed while saving
-                shutil.rmtree(left_behind)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(partial))
-        self.accelerator.wait_for_everyone()  # every process has written its own random state
-        if main:
-            torch.save({"ema": self.ema.state_dict(), "step": self.step}, partial / "run.pt")
-            os.replace(partial, self.output / f"{_STATE}-{self.step}")
-            for old in self._states()[:-2]:
-                shutil.rmtree(old)
-        self.accelerator.wait_for_everyone()
+        save_checkpoint(self.output, self.accelerator, self.ema, self.step)
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
         """The batches still to come, in the order that the seed fixes."""
@@ -251,7 +184,7 @@ class Run:
     @property
     def exported(self) -> Path:
         """The model file that ``export`` writes."""
-        return self.output / f"{self.config.model.name}.safetensors"
+        return exported_file(self.config)
 
     def export(self) -> None:
         """Write the averaged weights as a model file; for one process."""
@@ -294,8 +227,38 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
 
     Returns:
         the exported model file.
+    Raises:
+        InputError: the output folder holds another run, or another process is at work in it.
+        CheckpointError: none of its checkpoints can be read.
     """
-    run = Run(config)
+    accelerator = _accelerator(config)
+    with _held(config, accelerator):
+        return _train(Run(config, accelerator), config, progress=progress)
+
+
+@contextmanager
+def _held(config: TrainConfig, accelerator: Accelerator) -> Iterator[None]:
+    """The run's folder, for this run alone; one process holds it for all that train together."""
+    if not accelerator.is_main_process:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked_folder(Path(config.output), holder=_HOLDER, work="a run in this folder"))
+        except OSError as error:
+            raise InputError(
+                f"output {config.output}: cannot be made or written ({error.strerror}); choose another"
+            ) from error
+        take_up(config, exported_file(config), processes=accelerator.num_processes)
+        yield
+
+
+def exported_file(config: TrainConfig) -> Path:
+    """The model file that a run writes."""
+    return Path(config.output) / f"{config.model.name}.safetensors"
+
+
+def _train(run: Run, config: TrainConfig, *, progress: bool) -> Path:
     main = run.accelerator.is_main_process
     bar = tqdm(
         total=config.optim.steps,
@@ -303,7 +266,7 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
         disable=not (progress and main),
         desc=f"stage {config.stage}",
     )
-    log = Log(run.output / "log.jsonl", after=run.step) if main else None
+    log = Log(run.output / LOG, after=run.step) if main else None
     for batch, waited in _timed(run.batches()):
         loss = run.train_step(batch)
         bar.update()

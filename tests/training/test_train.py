@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 
 from model_core.config import SamplingConfig
 from model_core.errors import CheckpointError, InputError, PortraitError
+from model_core.files import locked_folder
 from model_core.models import PortraitModel, build_model, load_model, save_model
 from model_core.motion.random_scaling import GROUPS
-from model_core.training.clips import ClipDataset
+from model_core.training.clips import ClipDataset, ClipFile, write_clip
 from model_core.training.config import ConditionConfig, DataConfig, TrainConfig, load_train_config
 from model_core.training.drawing import detector_jitter
 from model_core.training.step import plan_step
@@ -138,6 +143,175 @@ def test_the_log_says_how_long_a_run_waited_for_data(tmp_path: Path) -> None:
     log.write(2)
     shares = [json.loads(line)["waiting"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert 0.1 < shares[0] <= 0.5 and shares[1] == 0
+
+
+def test_lines_that_are_no_rows_are_dropped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "log.jsonl"
+    rows = [b'{"step": 2, "loss": 1.0}\n', b'{"step": 3, "loss": 2}\n']
+    path.write_bytes(rows[0] + b'\xff\xfe\n[3]\n{"loss": 1}\nnull\n{"step": "4"}\n' + rows[1])
+    Log(path, after=3)
+    assert path.read_bytes() == b"".join(rows)
+    assert "log.jsonl: 5 lines are no rows" in caplog.text
+
+
+def spoil(state: Path, damage: str) -> None:
+    """Take a checkpoint away, put something else in its place, or cut one of its files off."""
+    if damage in {"missing", "empty", "something else"}:
+        shutil.rmtree(state)
+    else:
+        (path,) = state.glob(damage)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        return
+    if damage != "missing":
+        state.mkdir()
+    if damage == "something else":
+        (state / "run.pt").write_text("notes")
+
+
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "something else", "run.pt", "model.safetensors", "optimizer.bin"]
+)
+def test_a_damaged_checkpoint_costs_what_came_after_the_one_before(
+    config: TrainConfig, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    exported = train(config, progress=False)
+    undisturbed, rows = load_file(exported), losses(config)
+    output = Path(config.output)
+    spoil(output / "state-6", damage)
+    others = {"state-old", "state-12-copy", "partial-mine"}
+    for name in others:
+        (output / name).mkdir()
+    train(config, progress=False)
+    made = load_file(exported)
+    assert all(torch.equal(made[name], undisturbed[name]) for name in undisturbed) and losses(config) == rows
+    assert ("state-6: cannot be read" in caplog.text) == (damage != "missing")
+    assert {"state-4", "state-6", *others} <= {path.name for path in output.iterdir()}
+    assert len(list(output.glob("damaged-state-6-*"))) == (damage != "missing")
+
+
+@pytest.mark.slow  # starts Python anew
+def test_processes_that_train_together_hold_the_folder_once_and_fall_back_alike(clips: Path, tmp_path: Path) -> None:
+    path, output = tmp_path / "two.yaml", tmp_path / "two"
+    path.write_text(CONFIG.replace("CLIPS", str(clips)) + f"output: {output}\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "model_core", "train"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    for steps in (4, 6):
+        words = [*command, str(path), "--set", f"optim.steps={steps}"]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((output / "run.json").read_text())["processes"] == 2
+        if steps == 4:
+            spoil(output / "state-4", "optimizer.bin")
+    assert {"state-4", "state-6"} <= {path.name for path in output.iterdir()}
+    assert len(list(output.glob("damaged-state-4-*"))) == 1 and done.stderr.count("state-4: cannot be read") == 2
+
+
+def test_where_no_checkpoint_can_be_read_nothing_is_begun_again(config: TrainConfig) -> None:
+    train(config, progress=False)
+    for state in Path(config.output).glob("state-*"):
+        spoil(state, "model.safetensors")
+    before = contents(config)
+    with pytest.raises(CheckpointError, match=r"none of its checkpoints \(state-6, state-4\) can be read"):
+        train(config, progress=False)
+    assert contents(config) == before
+
+
+def contents(config: TrainConfig) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path(config.output).rglob("*") if path.is_file()}
+
+
+def test_two_runs_do_not_share_a_folder(config: TrainConfig) -> None:
+    with (
+        locked_folder(Path(config.output), holder="training.txt", work="it"),
+        pytest.raises(InputError, match=r"run: another process \(\d+\) is at work on a run in this folder"),
+    ):
+        train(config, progress=False)
+    train(config, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"optim": {"lr": 0.5}}, "optim.lr was 0.001, is 0.5"),
+        ({"optim": {"batch": 3}}, "optim.batch was 2, is 3"),
+        ({"optim": {"steps": 4}}, "optim.steps was 6, is 4"),
+        ({"data": {"frames": 3}}, "data.frames was 2, is 3"),
+        ({"data": {"limit": 2}}, "data.limit was 0, is 2"),
+        ({"seed": 1, "data": {"colour_augment": 0.0}}, "data.colour_augment was 0.7, is 0.0; seed was 0, is 1"),
+    ],
+)
+def test_another_run_does_not_go_on_in_the_folder(config: TrainConfig, changes: dict[str, Any], words: str) -> None:
+    train(config, progress=False)
+    before = contents(config)
+    parts = {
+        name: dataclasses.replace(getattr(config, name), **value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    with pytest.raises(InputError) as refusal:
+        train(dataclasses.replace(config, **parts), progress=False)
+    assert all(word in str(refusal.value) for word in words.split("; ")) and "another output" in str(refusal.value)
+    assert contents(config) == before
+
+
+def test_other_clips_make_another_run_and_a_moved_folder_does_not(config: TrainConfig, clips: Path) -> None:
+    train(config, progress=False)
+    moved = clips.rename(clips.with_name("moved"))
+    there = dataclasses.replace(config, data=dataclasses.replace(config.data, folder=str(moved)))
+    train(there, progress=False)
+    arrays = ClipFile(moved / "0.npz").load()
+    arrays["images"][0, 0, 0, 0] ^= 1
+    write_clip(moved / "0.npz", arrays)
+    with pytest.raises(InputError, match=r"data\.folder was 3 clips \w+, is 3 clips \w+"):
+        train(there, progress=False)
+
+
+def test_steps_may_grow_and_what_leaves_the_weights_may_change(
+    config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(config, progress=False)
+    longer = dataclasses.replace(config, save_every=4, optim=dataclasses.replace(config.optim, steps=8))
+    train(longer, progress=False)
+    assert len(losses(longer)) == 8
+    assert "goes on with other settings" in caplog.text
+    assert "save_every was 2, is 4" in caplog.text and "optim.steps was 6, is 8" in caplog.text
+
+
+def test_a_run_from_before_there_was_a_record_goes_on(config: TrainConfig, caplog: pytest.LogCaptureFixture) -> None:
+    train(config, progress=False)
+    record = Path(config.output) / "run.json"
+    for damage in ("", "{not json"):
+        record.write_text(damage)
+        train(config, progress=False)
+        assert "does not say how its checkpoints were made" in caplog.text
+        caplog.clear()
+    with pytest.raises(InputError, match="seed was 0, is 1"):
+        train(dataclasses.replace(config, seed=1), progress=False)
+
+
+@pytest.mark.parametrize("name", ["tiny.safetensors", "log.jsonl"])
+def test_somebody_elses_files_are_not_written_over(config: TrainConfig, name: str) -> None:
+    Path(config.output).mkdir()
+    (Path(config.output) / name).write_text("someone's\n")
+    with pytest.raises(InputError, match=f"output .*run: {name} is there already, and no checkpoint to go on from"):
+        train(config, progress=False)
+    assert (Path(config.output) / name).read_text() == "someone's\n"
+
+
+def test_a_model_is_not_trained_over_itself(config: TrainConfig, tmp_path: Path) -> None:
+    exported = train(config, progress=False)
+    before = exported.read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(exported)
+    for start in (exported, tmp_path / "link.safetensors"):
+        with pytest.raises(InputError, match=r"the trained model .*tiny\.safetensors: is the same as init_from"):
+            train(dataclasses.replace(config, init_from=str(start)), progress=False)
+    assert exported.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_made_is_named(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"output .*file: cannot be made or written"):
+        train(dataclasses.replace(config, output=str(tmp_path / "file")), progress=False)
 
 
 def test_stage_two_trains_the_temporal_layers_only(config: TrainConfig, tmp_path: Path) -> None:
