@@ -48,7 +48,7 @@ def install_package(module: str, requirement: str) -> bool:
 
 
 def mend_tags() -> None:
-    """MediaPipe's wheels fit every Python, but say inside that they are for 3.9, which newer `pip check`s call foreign."""
+    """MediaPipe's wheels fit every Python, but claim inside to be for 3.9, which newer `pip check`s call foreign."""
     try:
         files = importlib.metadata.files("mediapipe") or []
     except importlib.metadata.PackageNotFoundError:
