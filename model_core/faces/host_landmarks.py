@@ -35,8 +35,7 @@ def faces_from_landmarks(landmarks: Any, *, name: str) -> tuple[list[list[FaceDe
         frames = [[_detection(face) for face in faces] for faces in landmarks["frames"]]
     except (KeyError, TypeError, ValueError, IndexError, np.linalg.LinAlgError) as error:
         raise InputError(
-            f"{name}: not of the form that is known here ({type(error).__name__}: {error}); connect ComfyUI's own "
-            "Detect Face Landmarks"
+            f"{name}: not of the form that is known here; connect ComfyUI's own Detect Face Landmarks"
         ) from error
     return frames, (int(height), int(width))
 
