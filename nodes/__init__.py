@@ -14,6 +14,7 @@ from .evaluate import CompareReenactment
 from .faces import AnalyzeFaces, FaceRegionMask
 from .guidance import CyclicOverlapWindows, HistoryFrames, SignalFusion
 from .guider import PortraitGuider, PortraitSigmas
+from .landmarks import FollowFaceLandmarks
 from .load import ExampleMedia, LoadFaceAnalyzer, LoadPortraitModel, LoadPortraitModelFiles
 from .media import CreatePortraitVideo, SavePortraitImages
 from .motion import DrawnLandmarksMotion, MaskedFramesMotion, ParsingMapMotion
@@ -28,6 +29,7 @@ _NODES: tuple[type[io.ComfyNode], ...] = (
     LoadFaceAnalyzer,
     ExampleMedia,
     AnalyzeFaces,
+    FollowFaceLandmarks,
     FaceRegionMask,
     CropFace,
     PasteFaceBack,

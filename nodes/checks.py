@@ -92,6 +92,8 @@ def _belongs(kind: str, value: Any) -> bool:
 
     if kind == "LATENT":
         return isinstance(value, dict) and isinstance(value.get("samples"), Tensor)
+    if kind == "FACE_LANDMARKS":
+        return isinstance(value, dict) and "frames" in value
     if kind == "FACE_ANALYZER":
         return hasattr(value, "detect")
     if kind == "VIDEO":

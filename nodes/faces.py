@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import io
@@ -11,6 +11,9 @@ from torch import Tensor
 from . import bridge
 from .aliases import search_aliases
 from .sockets import FaceAnalyzerSocket, FaceTrackSocket
+
+if TYPE_CHECKING:
+    from ..model_core.faces.analyze import ClipFaces
 
 CATEGORY = "VividPortraits/faces"
 # id: components, default, tooltip
@@ -25,6 +28,78 @@ REGIONS = {
 }
 
 
+def following_inputs() -> list[Any]:
+    """The widgets that say which face to follow, and what becomes of frames without it."""
+    return [
+        io.Int.Input(
+            "face_index",
+            default=0,
+            min=0,
+            max=31,
+            tooltip="Which face of the first frame to follow: 0 is the largest one.",
+        ),
+        io.Int.Input(
+            "max_gap",
+            default=5,
+            min=0,
+            max=1000,
+            tooltip="So many frames in a row without the face are filled in by interpolate and hold; a "
+            "longer gap is an error that names the frames. No effect on error and skip.",
+        ),
+        io.Boolean.Input(
+            "smoothing",
+            default=False,
+            tooltip="Calms landmarks that tremble (a One-Euro filter); fast motion stays.",
+        ),
+        io.Combo.Input(
+            "missing",
+            options=["interpolate", "hold", "skip", "error"],
+            default="interpolate",
+            optional=True,
+            tooltip="Frames without the face. interpolate: fill in between their neighbours. hold: keep the "
+            "last frame that shows it. skip: leave them out of track and frames_kept. error: stop and name "
+            "them.",
+        ),
+    ]
+
+
+def found_outputs() -> list[Any]:
+    """What is known of a face once it has been followed."""
+    return [
+        FaceTrackSocket.Output(display_name="track", tooltip="One face in every frame that is kept."),
+        io.Image.Output(display_name="preview", tooltip="The components found, drawn over the frames."),
+        io.String.Output(
+            display_name="report", tooltip="How surely the face was seen, and which frames were filled in."
+        ),
+        io.Image.Output(
+            display_name="plot", tooltip="The confidence over the frames; frames without the face are red."
+        ),
+        io.Image.Output(
+            display_name="frames_kept",
+            tooltip="The images that belong to the track, one for one: all of them, but with skip.",
+        ),
+    ]
+
+
+def followed(faces: ClipFaces, frames: Tensor, images: Tensor, missing: str, *, name: str) -> tuple[Any, ...]:
+    """All of ``found_outputs`` but the track.
+
+    Args:
+        frames: (F, 3, H, W) in [-1, 1], the same as ``images``, an IMAGE.
+        missing: what became of frames without the face.
+        name: of the input that showed the face.
+    """
+    from ..model_core.faces.report import describe_faces, plot_faces
+
+    kept = faces.kept.tolist()
+    return (
+        _drawn_over(frames[kept], faces.track),
+        describe_faces(faces, name=name, policy=missing),  # type: ignore[arg-type]
+        bridge.pixels_to_image(plot_faces(faces)[None]),
+        images if len(kept) == len(images) else images[kept],
+    )
+
+
 class AnalyzeFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -37,50 +112,9 @@ class AnalyzeFaces(io.ComfyNode):
             inputs=[
                 FaceAnalyzerSocket.Input("analyzer", tooltip="From Load Face Analyzer."),
                 io.Image.Input("images", tooltip="The frames of a clip in order, or one portrait."),
-                io.Int.Input(
-                    "face_index",
-                    default=0,
-                    min=0,
-                    max=31,
-                    tooltip="Which face of the first frame to follow: 0 is the largest one.",
-                ),
-                io.Int.Input(
-                    "max_gap",
-                    default=5,
-                    min=0,
-                    max=1000,
-                    tooltip="So many frames in a row without the face are filled in by interpolate and hold; a "
-                    "longer gap is an error that names the frames. No effect on error and skip.",
-                ),
-                io.Boolean.Input(
-                    "smoothing",
-                    default=False,
-                    tooltip="Calms landmarks that tremble (a One-Euro filter); fast motion stays.",
-                ),
-                io.Combo.Input(
-                    "missing",
-                    options=["interpolate", "hold", "skip", "error"],
-                    default="interpolate",
-                    optional=True,
-                    tooltip="Frames without the face. interpolate: fill in between their neighbours. hold: keep the "
-                    "last frame that shows it. skip: leave them out of track and frames_kept. error: stop and name "
-                    "them.",
-                ),
+                *following_inputs(),
             ],
-            outputs=[
-                FaceTrackSocket.Output(display_name="track", tooltip="One face in every frame that is kept."),
-                io.Image.Output(display_name="preview", tooltip="The components found, drawn over the frames."),
-                io.String.Output(
-                    display_name="report", tooltip="How surely the face was seen, and which frames were filled in."
-                ),
-                io.Image.Output(
-                    display_name="plot", tooltip="The confidence over the frames; frames without the face are red."
-                ),
-                io.Image.Output(
-                    display_name="frames_kept",
-                    tooltip="The images that belong to the track, one for one: all of them, but with skip.",
-                ),
-            ],
+            outputs=found_outputs(),
         )
 
     @classmethod
@@ -94,7 +128,6 @@ class AnalyzeFaces(io.ComfyNode):
         missing: str = "interpolate",
     ) -> io.NodeOutput:
         from ..model_core.faces.analyze import analyze_clip
-        from ..model_core.faces.report import describe_faces, plot_faces
         from ..model_core.images import to_uint8
         from ..model_core.portraits import with_readings
 
@@ -109,17 +142,10 @@ class AnalyzeFaces(io.ComfyNode):
             smoothing=smoothing,
             progress=bridge.Progress(len(frames)),
         )
-        kept = faces.kept.tolist()
         track = faces.track
-        if len(frames) == 1 and kept:  # a portrait: how it reads makes expressions arrive
+        if len(frames) == 1 and len(faces.kept):  # a portrait: how it reads makes expressions arrive
             track = with_readings(to_uint8(frames)[0], track, analyzer)
-        return io.NodeOutput(
-            track,
-            _drawn_over(frames[kept], faces.track),
-            describe_faces(faces, name="images", policy=missing),  # type: ignore[arg-type]
-            bridge.pixels_to_image(plot_faces(faces)[None]),
-            images if len(kept) == len(images) else images[kept],
-        )
+        return io.NodeOutput(track, *followed(faces, frames, images, missing, name="images"))
 
 
 class FaceRegionMask(io.ComfyNode):

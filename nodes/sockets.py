@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PortraitModelSocket: Any = io.Custom("PORTRAIT_MODEL")  # HostedModel
 FaceAnalyzerSocket: Any = io.Custom("FACE_ANALYZER")  # model_core's FaceAnalyzer
 FaceTrackSocket: Any = io.Custom("FACE_TRACK")  # model_core's FaceTrack
+FaceLandmarksSocket: Any = io.Custom("FACE_LANDMARKS")  # ComfyUI's own, of its newer versions: a dict
 FaceCropSocket: Any = io.Custom("FACE_CROP")  # model_core's CropRegion
 MotionSocket: Any = io.Custom("PORTRAIT_MOTION")  # model_core's MotionSignal
 ReferenceSocket: Any = io.Custom("PORTRAIT_REFERENCE")  # HostedReference

@@ -141,6 +141,7 @@ def hub(install, monkeypatch, tmp_path):
     entry = replace(FACE_LANDMARKER, size=len(content), sha256=hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(install, "FACE_LANDMARKER", entry)
     monkeypatch.setattr(install.torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(install.importlib.metadata, "files", lambda name: [])
     return SimpleNamespace(target=tmp_path / "checkpoints" / entry.name, content=content)
 
 
@@ -182,6 +183,15 @@ def test_install_brings_what_is_missing_and_moves_nothing(install, hub, monkeypa
     assert hub.target.read_bytes() == hub.content
     assert [path.name for path in hub.target.parent.iterdir()] == [hub.target.name]
     assert "is installed" in capsys.readouterr().out
+
+
+def test_install_mends_what_mediapipe_says_of_itself(install, hub, monkeypatch, tmp_path):
+    wheel = tmp_path / "WHEEL"
+    wheel.write_text("Root-Is-Purelib: false\nTag: cp39-cp39-linux_x86_64\n", "utf-8")
+    file = SimpleNamespace(name="WHEEL", locate=lambda: wheel)
+    monkeypatch.setattr(install.importlib.metadata, "files", lambda name: [file])
+    install.mend_tags()
+    assert wheel.read_text("utf-8") == "Root-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"
 
 
 def test_install_takes_no_foreign_model(install, hub, monkeypatch, capsys):

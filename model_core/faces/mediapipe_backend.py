@@ -219,8 +219,8 @@ def create_landmarker(path: Path, *, max_faces: int, min_confidence: float) -> A
         from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
     except ImportError as error:
         raise DependencyError(
-            f"mediapipe cannot be imported ({error}); run install.py or pip install '{REQUIREMENT}', or take the "
-            "analyser facer"
+            f"mediapipe cannot be imported ({error}); run install.py or pip install '{REQUIREMENT}', take the "
+            "analyser facer, or in ComfyUI connect its own Detect Face Landmarks to Follow Face Landmarks"
         ) from error
     options = FaceLandmarkerOptions(
         # bytes instead of a path: the library opens no path with characters foreign to the system's locale

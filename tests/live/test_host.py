@@ -270,16 +270,15 @@ def test_latents_of_another_length_are_refused_by_name(server):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 51, "scheduler": "lcm"}, "steps 51: the scheduler lcm makes at most 50"),
-        ({"steps": -2}, "steps -2: must be from -1 (the model's own) to 1000"),
-        ({"scheduler": "magic"}, "scheduler 'magic' is not known"),
+        ({"steps": -2}, "Value -2 smaller than min of -1: steps"),
+        ({"scheduler": "magic"}, "Value not in list: scheduler: 'magic' not in ['auto', "),
     ],
 )
 def test_what_cannot_be_sampled_is_refused_before_anything_runs(server, change, message):
     status, answer = server.post("/prompt", {"prompt": Graph().set("animate", **change).prompt})
     assert status == 400
-    details = [error["details"] for error in answer["node_errors"]["animate"]["errors"]]
-    assert any(message in detail for detail in details), details
+    (error,) = answer["node_errors"]["animate"]["errors"]
+    assert f"{error['message']}: {error['details']}".startswith(message)
 
 
 def test_nothing_is_downloaded_unasked(server):
@@ -288,9 +287,9 @@ def test_nothing_is_downloaded_unasked(server):
     ][1]["options"]
     assert re.fullmatch(r"face_landmarker\.task \(3\.8 MB, Apache-2\.0\)", choice)
     node = {"class_type": "VividPortraitsDownloadPortraitModel", "inputs": {"file": choice, "confirm": False}}
-    status, answer = server.post("/prompt", {"prompt": {"get": node}})
-    assert status == 400
-    assert "confirm: is off, so nothing was fetched" in json.dumps(answer)
+    run = server.run({"get": node})
+    assert run.status == "execution_error"
+    assert run.error.startswith("confirm: is off, so nothing was fetched")
     assert not list((server.base / "models" / "portraits").glob("face_landmarker*"))
 
 
