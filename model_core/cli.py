@@ -253,8 +253,7 @@ def _models(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    import yaml
-
+    from .plain import from_yaml
     from .training.config import load_train_config
     from .training.train import train
 
@@ -263,7 +262,7 @@ def _train(args: argparse.Namespace) -> None:
         key, separator, value = setting.partition("=")
         if not separator:
             raise InputError(f"--set {setting}: write KEY=VALUE, e.g. optim.steps=100")
-        overrides[key] = yaml.safe_load(value)
+        overrides[key] = from_yaml(value, name=f"--set {key}")
     print(f"wrote {train(load_train_config(args.config, overrides))}")
 
 

@@ -151,7 +151,13 @@ def check_fit(model: HostedModel, reference: HostedReference, motion: Any) -> No
 def sampling_settings(
     model: HostedModel, guidance: Any, windows: Any, history: HistorySettings | None, **changes: Any
 ) -> SamplingConfig:
-    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place."""
+    """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place.
+
+    Raises:
+        InputError: a setting is out of bounds, or the model cannot be sampled so.
+    """
+    from ..model_core.models import check_sampling
+
     chosen = {name: value for name, value in changes.items() if name not in _OWN or value != _OWN[name]}
     settings = replace(model.model.config.sampling, **chosen)
     if guidance is not None:
@@ -174,6 +180,7 @@ def sampling_settings(
         )
     if history is not None:
         settings = replace(settings, history=history.frames, chunk=history.chunk)
+    check_sampling(model.model.config, settings)
     return settings
 
 

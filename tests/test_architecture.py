@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VOCABULARY = {"types", "config", "errors", "files", "images", "plots", "bundled"}
+VOCABULARY = {"types", "config", "bounds", "errors", "files", "paths", "plain", "images", "plots", "bundled"}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
 JOINERS = {"models", "pipeline", "portraits"}
 
@@ -20,8 +20,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundled": set(),
     "files": set(),
     "plots": {"errors"},
-    "config": {"types", "errors"},
-    "images": {"types", "errors", "files"},
+    "bounds": {"errors"},
+    "paths": {"errors"},
+    "plain": {"errors", "paths"},
+    "config": {"types", "errors", "bounds"},
+    "images": {"types", "errors", "files", "paths"},
     **{room: VOCABULARY for room in ROOMS},
     "faces": VOCABULARY | {"weights.catalog", "motion.components"},
     "motion": VOCABULARY | {"warp"},

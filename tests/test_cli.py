@@ -106,7 +106,7 @@ def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
         *(({"driving": str(folder / f"{name}.mp4")}, f"{name}.mp4") for name in ("faceless", "text", "no")),
         *(({"model": str(folder / f"{name}.safetensors")}, name) for name in ("cut", "no")),
         ({"mask": str(folder / "mask.png")}, "mask.png"),
-        ({"window": "4", "overlap": "4"}, "--overlap 4 with --window 4"),
+        ({"window": "4", "overlap": "4"}, "--overlap 4 with window 4"),
         ({"steps": "-1"}, "--steps -1"),
         ({"denoise": "0"}, "denoise 0.0"),
         ({"denoise": "nan"}, "denoise nan"),
@@ -177,10 +177,10 @@ def test_strengths_and_sizes_are_words_of_the_command_line(desk: Desk, capsys: p
     for words, message in (
         ({"strength": "nose=1"}, "--strength nose=1: write REGION=X with one of head_rotation"),
         ({"strength": "mouth=much"}, "'much' is not a number"),
-        ({"strength": "mouth=9"}, "mouth is 9; choose 0 to 3"),
-        ({"strength": "mouth=nan"}, "give a number from 0 to 3"),
+        ({"strength": "mouth=9"}, "strength: mouth 9.0: must be from 0 to 3"),
+        ({"strength": "mouth=nan"}, "strength: mouth nan: must be from 0 to 3"),
         ({"size": "huge"}, "--size huge: choose model, portrait"),
-        ({"size": "7"}, "size: is 7; choose model, portrait, or a long side"),
+        ({"size": "7"}, "size 7: choose model or portrait, or must be from 64 to 4096"),
         ({"rest-frame": "first"}, "--rest-frame first: give a frame's number, or frontal"),
         ({"rest-frame": "99"}, "rest frame 99 of a clip of 7 frames"),
     ):

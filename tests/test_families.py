@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core.errors import CheckpointError
-from model_core.models import FLOAT8, PortraitModel, available_models, build_model, load_model, save_model
+from model_core.errors import InputError
+from model_core.models import FLOAT8, PortraitModel, available_models, load_model, save_model
 from model_core.pipeline import animate
 from model_core.types import FaceTrack
 
@@ -69,8 +69,8 @@ def test_two_second_order_schedulers_sample_the_transformer(
 
 
 def test_a_family_that_is_not_known_is_refused_with_those_that_are(tiny_dit: PortraitModel) -> None:
-    with pytest.raises(CheckpointError, match="'rwkv' is not known here; known: dit, unet"):
-        build_model(dataclasses.replace(tiny_dit.config, family="rwkv"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="family 'rwkv': choose unet or dit"):
+        dataclasses.replace(tiny_dit.config, family="rwkv")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, FLOAT8])

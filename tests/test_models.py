@@ -11,7 +11,7 @@ import torch
 
 from model_core.bundled import BUNDLED
 from model_core.config import ModelConfig
-from model_core.errors import CheckpointError, ModelNotFoundError
+from model_core.errors import CheckpointError, InputError, ModelNotFoundError
 from model_core.models import (
     ASSETS,
     PortraitModel,
@@ -112,7 +112,7 @@ def test_a_config_that_cannot_be_read_names_the_file(saved: Path, config: dict[s
 
 
 def test_unknown_families_and_backbone_settings_are_named(tiny_config: ModelConfig) -> None:
-    with pytest.raises(CheckpointError, match="family 'rwkv'"):
-        build_model(dataclasses.replace(tiny_config, family="rwkv"))
+    with pytest.raises(InputError, match="family 'rwkv': choose unet or dit"):
+        dataclasses.replace(tiny_config, family="rwkv")
     with pytest.raises(CheckpointError, match="colour_of_hair"):
         build_model(dataclasses.replace(tiny_config, backbone={**tiny_config.backbone, "colour_of_hair": 1}))

@@ -11,7 +11,9 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..bundled import DEFAULT_MODEL
+from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
 from ..faces.backends import load_analyzer
@@ -20,11 +22,12 @@ from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video
 from ..models import PortraitModel, find_model, load_files, load_model
 from ..pipeline import DrivingMotion
 from ..sampling import Chunk
+from ..sampling.estimate import count_windows
 from ..types import StepEvent
 from ..video.read import open_video, read_shots
 from .motion import motion_from, size_from
 from .progress import Stages, progress_observer
-from .settings import choose_device, choose_dtype, sampling_from
+from .settings import check_option, choose_device, choose_dtype, model_folders, sampling_from
 
 _COLUMNS = 8
 
@@ -52,10 +55,11 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
             raise InputError(f"--{name}: is missing; give it, or a list of videos with --batch")
     stages = Stages()
     with stages("load model"):
-        model = _model(args.model, args.device, args.dtype, tuple(args.models_folder), tuple(args.part))
+        folders = tuple(model_folders(args))
+        model = _model(args.model, args.device, args.dtype, folders, tuple(args.part))
         job = video_job(args, model)
-        analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=model.device)
-    view = _View(args, stages)
+        analyzer = load_analyzer(args.analyzer, folders=folders, device=model.device)
+    view = _View(args, stages, job.sampling)
     with view:
         result = animate_video(
             job,
@@ -74,20 +78,19 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
 
 
 @cache
-def _model(name: str, device: str, dtype: str, folders: tuple[str, ...], parts: tuple[str, ...]) -> PortraitModel:
+def _model(name: str, device: str, dtype: str, folders: tuple[Path, ...], parts: tuple[str, ...]) -> PortraitModel:
     """Loaded once for all videos of a list."""
-    place, paths = choose_device(device), [Path(path) for path in folders]
+    place = choose_device(device)
     wanted = choose_dtype(dtype, place)
     if not parts:
-        return load_model(name, device=place, dtype=wanted, folders=paths)
-    whole = [] if name == DEFAULT_MODEL else [find_model(name, paths)]
+        return load_model(name, device=place, dtype=wanted, folders=folders)
+    whole = [] if name == DEFAULT_MODEL else [find_model(name, folders)]
     return load_files([*whole, *parts], device=place, dtype=wanted)
 
 
 def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
     """What the user's words mean."""
-    if args.frames is not None and args.frames < 1:
-        raise InputError(f"--frames {args.frames}: must be at least 1")
+    check_option(args, "frames", Bounds(1, 2**31))
     image = check_reference(load_image(args.reference), name=args.reference)
     return VideoJob(
         image=image,
@@ -120,9 +123,10 @@ def _mask(path: str, image: Tensor) -> Tensor:
 class _View:
     """What the user sees of a job: two bars one after the other, and words between them."""
 
-    def __init__(self, args: argparse.Namespace, stages: Stages) -> None:
+    def __init__(self, args: argparse.Namespace, stages: Stages, sampling: SamplingConfig) -> None:
         self._args = args
         self._stages = stages
+        self._sampling = sampling
         self.maps: dict[int, np.ndarray] = {}
 
     def __enter__(self) -> None:
@@ -145,7 +149,8 @@ class _View:
         self.__exit__()
         self._stage = self._stages("sample, decode and write")
         self._stage.__enter__()
-        self._bar = tqdm(desc="animate", unit="window", file=sys.stderr)
+        total = count_windows(chunks[finished:], self._sampling)
+        self._bar = tqdm(total=total, desc="animate", unit="window", file=sys.stderr)
         self._observe = progress_observer(self._bar)
         if self._args.sheet:
             for frame in _shown(len(motion)):

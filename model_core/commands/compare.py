@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
 from .compare_metrics import print_metrics
 from .motion import motion_from, size_from
-from .settings import choose_device
+from .settings import choose_device, model_folders
 
 _COLUMNS = 8
 WITHOUT = "without the network"
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _model(args: argparse.Namespace, name: str) -> PortraitModel:
-    return load_model(name, device=choose_device(args.device), folders=[Path(folder) for folder in args.models_folder])
+    return load_model(name, device=choose_device(args.device), folders=model_folders(args))
 
 
 def _frames(model: PortraitModel, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:

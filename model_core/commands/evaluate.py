@@ -31,10 +31,10 @@ from ..evaluation.report import (
 from ..evaluation.sheet import contact_sheet
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import save_image, to_uint8
-from ..models import PortraitModel, load_model
+from ..models import PortraitModel, check_sampling, load_model
 from ..motion.components import RINGS
 from ..types import Component
-from .settings import choose_device, sampling_from
+from .settings import choose_device, model_folders, sampling_from
 from .sweep import plot_sweep, sweep_methods
 
 _MEASURED = sorted({int(i) for c, ring in RINGS.items() if c is not Component.FACE for i in ring})
@@ -43,11 +43,13 @@ _SHOWN = 8
 
 def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel, SamplingConfig]:
     device = choose_device(args.device)
-    folders = [Path(folder) for folder in args.models_folder]
+    folders = model_folders(args)
     model = load_model(args.model, device=device, folders=folders)
     # short windows and chunks, so that overlap and history have something to do in a short clip
-    defaults = dataclasses.replace(model.config.sampling, window=8, overlap=3, chunk=16)
+    window = min(8, model.config.sampling.window)
+    defaults = dataclasses.replace(model.config.sampling, window=window, overlap=min(3, window - 1), chunk=16)
     sampling = sampling_from(args, defaults)
+    check_sampling(model.config, sampling)
     methods = methods_of(model, sampling)
     for ablation in args.ablation:
         name, separator, path = ablation.partition("=")

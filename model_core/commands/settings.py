@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
+from typing import Annotated
 
 import torch
 
+from ..bounds import Bounds, misfit, shown
 from ..config import SamplingConfig
 from ..errors import InputError
 from ..models import FLOAT8
+from ..paths import readable_folder
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,15 +37,26 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> SamplingConfig:
-    """The model's settings with those the user gave; impossible ones are an InputError."""
+    """The model's settings with those the user gave; impossible ones are an InputError that names the option."""
     given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(SamplingConfig)}
-    settings = dataclasses.replace(defaults, **{k: v for k, v in given.items() if v is not None})
-    for name, least in {"steps": 0, "window": 1, "chunk": 1, "history": 0}.items():
-        if getattr(settings, name) < least:
-            raise InputError(f"--{name} {getattr(settings, name)}: must be at least {least}")
-    if not 0 <= settings.overlap < settings.window:
-        raise InputError(
-            f"--overlap {settings.overlap} with --window {settings.window}: the overlap must be at least 0 "
-            "and smaller than the window"
-        )
-    return settings
+    try:
+        return dataclasses.replace(defaults, **{k: v for k, v in given.items() if v is not None})
+    except InputError as error:
+        raise InputError(f"--{error}") from error
+
+
+def check_option(args: argparse.Namespace, name: str, bounds: Bounds) -> None:
+    """Hold the number of an option, where it is given, to bounds.
+
+    Raises:
+        InputError: names the option.
+    """
+    value = getattr(args, name)
+    remedy = "" if value is None else misfit(value, Annotated[int, bounds])
+    if remedy:
+        raise InputError(f"--{name.replace('_', '-')} {shown(value)}: {remedy}")
+
+
+def model_folders(args: argparse.Namespace) -> list[Path]:
+    """Where else to look for models; a folder that is not there is an InputError."""
+    return [readable_folder(folder, name="--models-folder") for folder in args.models_folder]

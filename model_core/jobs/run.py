@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import av
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..bounds import Bounds, check_settings
 from ..config import SamplingConfig
 from ..errors import InputError, VideoError
 from ..faces.analyzer import FaceAnalyzer
@@ -22,7 +24,7 @@ from ..faces.foreground import estimate_foreground
 from ..faces.framing import Framing
 from ..files import atomic_path
 from ..images import to_uint8
-from ..models import PortraitModel
+from ..models import PortraitModel, check_sampling
 from ..motion.scenes import MotionSettings, PlacedMotion
 from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, full_size, sample_chunks
 from ..portraits import analyze_portrait
@@ -77,13 +79,16 @@ class VideoJob:
     motion: MotionSettings = field(default_factory=MotionSettings)
     framing: Framing = "auto"
     faces: FaceSettings = field(default_factory=FaceSettings)
-    frames: int | None = None
+    frames: Annotated[int, Bounds(1, 2**31)] | None = None
     size: OutputSize = "portrait"
     paste: Pasting = "none"
     match_colour: bool = True
     sound: bool = True
     mark: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ def animate_video(
         VideoError: the driving video cannot be read, or something cannot be written; finished chunks are kept.
     """
     watcher = watcher or Watcher()
+    check_sampling(model.config, job.sampling)
     open_video(job.driving)  # what cannot be read fails before anything is made
     _check_output(job.output)
     output_size((job.image.shape[-2], job.image.shape[-1]), "portrait" if job.size == "model" else job.size)
