@@ -50,11 +50,18 @@ def check_settings(settings: Any, *, what: str = "", error: type[PortraitError] 
     Raises:
         PortraitError: names the first field that does not fit, its value, and what it takes.
     """
-    kind: type = type(settings)
+    values = {entry.name: getattr(settings, entry.name) for entry in dataclasses.fields(settings)}
+    check_values(type(settings), values, what=what, error=error)
+
+
+def check_values(
+    kind: type, values: Mapping[str, Any], *, what: str = "", error: type[PortraitError] = InputError
+) -> None:
+    """The same for values by name before a dataclass, ``kind``, is made of them; names that it lacks are let pass."""
     for name, wanted in _types_of(kind).items():
-        remedy = misfit(getattr(settings, name), wanted)
+        remedy = misfit(values[name], wanted) if name in values else ""
         if remedy:
-            raise error(f"{what}{name} {shown(getattr(settings, name))}: {remedy}")
+            raise error(f"{what}{name} {shown(values[name])}: {remedy}")
 
 
 def misfit(value: Any, wanted: Any) -> str:
