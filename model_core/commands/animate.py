@@ -17,13 +17,15 @@ from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
 from ..faces.backends import load_analyzer
-from ..images import check_reference, load_image, save_image, to_uint8
+from ..images import IMAGE_SUFFIXES, check_reference, load_image, save_image, to_uint8
 from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video
 from ..models import PortraitModel, find_model, load_files, load_model
+from ..paths import writable_file
 from ..pipeline import DrivingMotion
 from ..sampling import Chunk
 from ..sampling.estimate import count_windows
 from ..types import StepEvent
+from ..video.h264 import CONTAINERS
 from ..video.read import open_video, read_shots
 from .motion import motion_from, size_from
 from .progress import Stages, progress_observer
@@ -53,6 +55,7 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
     for name in ("reference", "driving", "output"):
         if not getattr(args, name):
             raise InputError(f"--{name}: is missing; give it, or a list of videos with --batch")
+    check_outputs(args)
     stages = Stages()
     with stages("load model"):
         folders = tuple(model_folders(args))
@@ -77,6 +80,13 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
     return result
 
 
+def check_outputs(args: argparse.Namespace) -> None:
+    """Whatever would stop the last step stops the first; nothing is made."""
+    writable_file(args.output, name="--output", suffixes=tuple(CONTAINERS))
+    if args.sheet:
+        writable_file(args.sheet, name="--sheet", suffixes=IMAGE_SUFFIXES)
+
+
 @cache
 def _model(name: str, device: str, dtype: str, folders: tuple[Path, ...], parts: tuple[str, ...]) -> PortraitModel:
     """Loaded once for all videos of a list."""
@@ -91,6 +101,7 @@ def _model(name: str, device: str, dtype: str, folders: tuple[Path, ...], parts:
 def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
     """What the user's words mean."""
     check_option(args, "frames", Bounds(1, 2**31))
+    size = size_from(args.size)
     image = check_reference(load_image(args.reference), name=args.reference)
     return VideoJob(
         image=image,
@@ -101,13 +112,19 @@ def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
         sampling=sampling_from(args, model.config.sampling),
         motion=motion_from(args),
         framing=args.framing,
-        faces=FaceSettings(args.face, args.max_gap, args.missing, args.smooth),
+        faces=_faces(args),
         frames=args.frames,
-        size=size_from(args.size),
+        size=size,
         paste=args.paste,
         match_colour=not args.no_colour_match,
         sound=not args.no_audio,
     )
+
+
+def _faces(args: argparse.Namespace) -> FaceSettings:
+    check_option(args, "face", Bounds(0, 1000))
+    check_option(args, "max_gap", Bounds(0, 1_000_000))
+    return FaceSettings(args.face, args.max_gap, args.missing, args.smooth)
 
 
 def _mask(path: str, image: Tensor) -> Tensor:

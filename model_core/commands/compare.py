@@ -12,19 +12,23 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
 from ..faces.foreground import estimate_foreground
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
-from ..images import check_reference, load_image, save_image, to_float, to_uint8
+from ..images import IMAGE_SUFFIXES, check_reference, load_image, save_image, to_float, to_uint8
 from ..models import PortraitModel, load_model
+from ..paths import writable_file
 from ..pipeline import animate
 from ..portraits import analyze_portrait
+from ..video.h264 import CONTAINERS
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
+from ..warp.full_size import output_size
 from .compare_metrics import print_metrics
 from .motion import motion_from, size_from
-from .settings import choose_device, model_folders
+from .settings import check_option, choose_device, model_folders
 
 _COLUMNS = 8
 WITHOUT = "without the network"
@@ -33,14 +37,20 @@ WITHOUT = "without the network"
 
 def run(args: argparse.Namespace) -> None:
     """Animate by every model with its own settings and write the results next to one another."""
+    check_option(args, "frames", Bounds(1, 2**31))
+    writable_file(args.output, name="--output", suffixes=tuple(CONTAINERS))
+    writable_file(args.sheet, name="--sheet", suffixes=IMAGE_SUFFIXES)
+    settings, size = motion_from(args), size_from(args.size)
     image = load_image(args.reference)
     check_reference(image, name=args.reference)
+    if size != "model":
+        output_size((image.shape[-2], image.shape[-1]), size)
     info = open_video(args.driving)
+    models = {name: _model(args, name) for name in args.models}
     pixels = read_video(args.driving, limit=args.frames)
     analyzer = MediaPipeAnalyzer()
     track = analyze_portrait(to_uint8(image)[0], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
-    settings, size = motion_from(args), size_from(args.size)
     inputs = {
         "track": track,
         "driving": driving,
@@ -49,7 +59,6 @@ def run(args: argparse.Namespace) -> None:
         "settings": settings,
         "size": size,
     }
-    models = {name: _model(args, name) for name in args.models}
     first = models[args.models[0]]
     alone = replace(first.config.sampling, steps=0)
     made = {WITHOUT: np.stack(list(_frames(first, WITHOUT, image, {**inputs, "sampling": alone})))}

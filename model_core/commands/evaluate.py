@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.cases import Case, held_out_cases
@@ -33,8 +34,9 @@ from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..images import save_image, to_uint8
 from ..models import PortraitModel, check_sampling, load_model
 from ..motion.components import RINGS
+from ..paths import writable_folder, writing
 from ..types import Component
-from .settings import choose_device, model_folders, sampling_from
+from .settings import check_option, choose_device, model_folders, sampling_from
 from .sweep import plot_sweep, sweep_methods
 
 _MEASURED = sorted({int(i) for c, ring in RINGS.items() if c is not Component.FACE for i in ring})
@@ -50,15 +52,27 @@ def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel
     defaults = dataclasses.replace(model.config.sampling, window=window, overlap=min(3, window - 1), chunk=16)
     sampling = sampling_from(args, defaults)
     check_sampling(model.config, sampling)
+    if model.config.size[0] != model.config.size[1]:
+        raise InputError(f"--model {args.model}: makes frames that are not square; the held-out avatars are")
     methods = methods_of(model, sampling)
     for ablation in args.ablation:
         name, separator, path = ablation.partition("=")
         if not separator:
             raise InputError(f"--ablation {ablation}: write NAME=MODEL")
-        methods[name] = by_model(load_model(path, device=device, folders=folders), sampling)
+        methods[name] = by_model(_comparable(load_model(path, device=device, folders=folders), model, path), sampling)
     if args.sweep:
         methods |= sweep_methods(model, sampling)
     return methods, model, sampling
+
+
+def _comparable(other: PortraitModel, model: PortraitModel, name: str) -> PortraitModel:
+    """The other model, unless its frames have another size."""
+    if other.config.size != model.config.size:
+        sizes = (
+            f"{other.config.size[1]}x{other.config.size[0]}, the model's {model.config.size[1]}x{model.config.size[0]}"
+        )
+        raise InputError(f"--ablation {name}: its frames are {sizes}; choose models of one size")
+    return other
 
 
 def _measure(made: Tensor, case: Case, truth: np.ndarray, extract: LandmarkExtractor) -> Curves:
@@ -69,12 +83,14 @@ def _measure(made: Tensor, case: Case, truth: np.ndarray, extract: LandmarkExtra
 
 def run(args: argparse.Namespace) -> None:
     """Measure every method on the same cases; writes table, figures, plot and sheet."""
+    check_option(args, "identities", Bounds(1, 100_000))
+    check_option(args, "frames", Bounds(1, 10_000))
+    output = writable_folder(args.output, name="--output")
     methods, model, sampling = _methods(args)
     extract = landmark_extractor(MediaPipeAnalyzer())
     curves: dict[str, list[Curves]] = {name: [] for name in methods}
     seconds = dict.fromkeys(methods, 0.0)
     first: list[tuple[str, list[np.ndarray]]] = []
-    output = Path(args.output)
     bar = tqdm(total=args.identities * len(methods), desc="evaluate", unit="clip")
     for index, case in enumerate(held_out_cases(args.identities, args.frames, model.config.size)):
         truth = extract(to_uint8(case.target)).points
@@ -118,7 +134,8 @@ def _report(
         torch=torch.__version__,
         machine=platform.machine(),
     )
-    (output / "table.md").write_text(table + "\n", encoding="utf-8")
+    with writing(output / "table.md"):
+        (output / "table.md").write_text(table + "\n", encoding="utf-8")
     plot_curves(output / "curves.png", {name: clips[0] for name, clips in curves.items()})
     if args.sweep:
         plot_sweep(output / "sweep.png", scores)

@@ -14,6 +14,7 @@ from ..backbones.dit.config import DiTConfig
 from ..backbones.dit.denoiser import parameter_counts
 from ..errors import CheckpointError, InputError
 from ..models import listed_models, load_files, read_config, save_model
+from ..paths import writable_file
 from ..plain import from_yaml
 from ..weights.detect import Recognised, describe_facts
 from ..weights.plan import Survey, explain, survey
@@ -104,6 +105,7 @@ def _convert(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if output.suffix != ".safetensors":
         raise InputError(f"--output {output}: the file's name has to end in .safetensors")
+    writable_file(output, name="--output")
     dtype = _DTYPES[args.dtype]
     model = load_files(_paths(args.files), dtype=dtype, overrides=overrides_from(args.set), preset=args.preset)
     save_model(model, output, dtype=dtype)

@@ -14,9 +14,11 @@ The synthetic avatars are written in this form directly; real clips are brought 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -28,12 +30,16 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..images import to_float
 from ..motion.random_scaling import random_scaling
+from ..paths import readable_file, writing
 from ..types import MotionKind
 from .carried import carried_sample
 from .config import DataConfig
 from .drawing import detector_jitter, parsing_map, random_colours
 from .masked import masked_sample
 from .photos import photo_pairs
+
+_DAMAGES = (OSError, ValueError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zip raise on an archive that is none, or a broken one."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +48,47 @@ class ClipFile:
 
     path: Path
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the clip's arrays, by their headers alone; errors as ``load``."""
+        readable_file(self.path, name="clip")
+        shapes = {}
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for member in archive.namelist():
+                    with archive.open(member) as file:
+                        shapes[member.removesuffix(".npy")] = _header_shape(file)
+        except _DAMAGES as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+        self._check_names(shapes)
+        return shapes
+
     def load(self, *, driver: bool = True) -> dict[str, np.ndarray]:
         """The arrays of the clip, without other identities' if asked; a file that is no clip is an InputError."""
+        readable_file(self.path, name="clip")
         try:
             with np.load(self.path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files if driver or not name.startswith("driving")}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except _DAMAGES as error:
             raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+        self._check_names(arrays)
+        return arrays
+
+    def _check_names(self, arrays: Collection[str]) -> None:
         missing = sorted({"images", "foreground", "landmarks"} - set(arrays))
         if missing:
             raise InputError(f"{self.path}: not a prepared clip, {missing} are missing; prepare it again")
-        return arrays
+
+
+def _header_shape(file: IO[bytes]) -> tuple[int, ...]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape: tuple[int, ...] = read(file)[0]
+    return shape
 
 
 def write_clip(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a prepared clip wholly or not at all; its folder is made."""
-    with atomic_path(path) as partial:
+    with writing(path), atomic_path(path) as partial:
         np.savez(partial, allow_pickle=False, **arrays)
 
 

@@ -25,9 +25,11 @@ from ..backbones.dit.denoiser import Denoiser
 from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
+from ..paths import writing
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
 from ..weights.sd3 import null_prompt, read_sd3
+from .check import check_run
 from .clips import ClipDataset
 from .config import TrainConfig
 from .sheets import write_sheet
@@ -218,8 +220,9 @@ class Run:
             for item in range(config.optim.batch)
         ]
         loader = DataLoader(Subset(dataset, indices), batch_size=config.optim.batch, num_workers=1)
-        for batch in loader:
-            yield {key: value.to(self.accelerator.device) for key, value in batch.items()}
+        with _named_by_the_loader():
+            for batch in loader:
+                yield {key: value.to(self.accelerator.device) for key, value in batch.items()}
 
     def train_step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
@@ -264,6 +267,15 @@ class Run:
             self.ema.restore(self.parameters)
 
 
+@contextmanager
+def _named_by_the_loader() -> Iterator[None]:
+    """An error in the process that reads clips arrives with that process's stack: its own words are the last line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2] or str(error)) from error
+
+
 def train(config: TrainConfig, *, progress: bool = True) -> Path:
     """Run or resume a training run to its end.
 
@@ -273,6 +285,7 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
     Returns:
         the exported model file.
     """
+    check_run(config)
     run = Run(config)
     main = run.accelerator.is_main_process
     bar = tqdm(
@@ -290,7 +303,8 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
             if run.step % config.log_every == 0:
                 bar.set_postfix(loss=f"{log.write(run.step):.4f}")
         if run.step % config.save_every == 0 or run.step == config.optim.steps:
-            run.save()
+            with writing(run.output):
+                run.save()
             if main and run.step < config.optim.steps:
                 run.export()
         if main and run.step % config.sheet_every == 0:
