@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -16,15 +14,13 @@ from torch import Tensor, nn
 
 from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
 from .backbones.base import PortraitBackbone
-from .backbones.dit import DiTBackbone, DiTConfig
-from .backbones.unet import UNetBackbone, UNetConfig
 from .bounds import shown
 from .bundled import BUNDLED
-from .config import ModelConfig, SamplingConfig
-from .errors import CheckpointError, InputError, ModelNotFoundError, PortraitError
+from .config import ModelConfig
+from .errors import CheckpointError, ModelNotFoundError, PortraitError
+from .families import FAMILIES, check_config
 from .paths import exists, readable_folder
 from .plain import from_json
-from .sampling.schedule import make_scheduler, start
 from .weights.detect import CONFIG_KEY, holds_portrait_model
 from .weights.folder import holds_weights, weight_files
 from .weights.formats.unet import never_read
@@ -81,15 +77,6 @@ class ModelEntry:
     problem: str = ""
 
 
-_FAMILIES: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Any], PortraitBackbone]]] = MappingProxyType(
-    {
-        "unet": (UNetConfig, lambda config, autoencoder: UNetBackbone(config)),
-        "dit": (DiTConfig, lambda config, autoencoder: DiTBackbone(config, autoencoder.encode)),
-    }
-)
-"""By family: its config, and how its backbone is built from config and autoencoder."""
-
-
 _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What the libraries raise where the numbers of a network do not fit together."""
 
@@ -103,60 +90,13 @@ def build_model(config: ModelConfig) -> PortraitModel:
     networks = check_config(config)
     try:
         autoencoder = build_autoencoder(config.autoencoder)
-        backbone = _FAMILIES[config.family][1](networks, autoencoder)
+        backbone = FAMILIES[config.family][1](networks, autoencoder)
     except _BUILD_ERRORS as error:
         raise CheckpointError(
             f"model {config.name}: no network can be built from its config ({error}); mend the settings of "
             "model.backbone and model.autoencoder"
         ) from error
     return PortraitModel(config, backbone, autoencoder)
-
-
-def check_config(config: ModelConfig) -> UNetConfig | DiTConfig:
-    """The backbone's own config, held to its bounds and to how the model is sampled; nothing is built.
-
-    Raises:
-        CheckpointError: settings are unknown, out of bounds, or do not fit together.
-    """
-    try:
-        networks: UNetConfig | DiTConfig = _FAMILIES[config.family][0](**config.backbone)
-    except TypeError as error:
-        raise CheckpointError(
-            f"model {config.name}: its backbone has settings that are not known here ({error})"
-        ) from error
-    if networks.latent_stride != config.autoencoder.stride:
-        raise CheckpointError(
-            f"model {config.name}: backbone.latent_stride {networks.latent_stride} is not the autoencoder's stride, "
-            f"{config.autoencoder.stride}; make them equal"
-        )
-    remedy = too_many_frames(networks, config.sampling)
-    if remedy:
-        raise CheckpointError(f"model {config.name}: {remedy}")
-    return networks
-
-
-def too_many_frames(networks: UNetConfig | DiTConfig, sampling: SamplingConfig) -> str:
-    """What to do about a window that with its history is longer than the frames that networks tell apart; or empty."""
-    most, frames = networks.frames_at_most, sampling.window + sampling.history
-    if most is None or frames <= most:
-        return ""
-    return (
-        f"window {sampling.window} with history {sampling.history}: {frames} frames at a time, of which the networks "
-        f"know {most}; choose a shorter window or fewer history frames"
-    )
-
-
-def check_sampling(config: ModelConfig, sampling: SamplingConfig) -> None:
-    """Whatever of the settings would stop sampling is told before any work.
-
-    Raises:
-        InputError: the model cannot be sampled so: too long windows, or a scheduler or steps that are not for it.
-    """
-    remedy = too_many_frames(check_config(config), sampling)
-    if remedy:
-        raise InputError(remedy)
-    if sampling.steps:
-        start(make_scheduler(config.schedule, sampling.scheduler), sampling.steps, sampling.denoise)
 
 
 def read_config(path: Path) -> ModelConfig:
@@ -223,7 +163,7 @@ def find_model(name: str | Path, folders: Sequence[Path] = ()) -> Path:
         CheckpointError: the only file of that name cannot be read.
     """
     path = Path(name)
-    if exists(path) and ((path.suffix == ".safetensors" and path.is_file()) or holds_weights(path)):
+    if str(name) and exists(path) and ((path.suffix == ".safetensors" and path.is_file()) or holds_weights(path)):
         return path
     entries = listed_models(folders)
     named = [entry for entry in entries if entry.name == str(name)]

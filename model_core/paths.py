@@ -37,12 +37,12 @@ def readable_file(path: str | os.PathLike[str], *, name: str, error: type[Portra
     path = Path(path)
     try:
         if path.is_dir():
-            raise error(f"{name} {path}: is a folder; name a file in it")
+            raise error(f"{name} {_short(path)}: is a folder; name a file in it")
         if path.is_file():  # a pipe can be opened only once
             with path.open("rb"):
                 pass
         elif not path.exists():
-            raise error(f"{name} {path}: no such file; check the path")
+            raise error(f"{name} {_short(path)}: no such file; check the path")
     except (OSError, ValueError) as reason:
         raise error(f"{name} {_short(path)}: cannot be opened ({why(reason)}); {_remedy(reason)}") from reason
     return path
@@ -54,7 +54,7 @@ def readable_folder(path: str | os.PathLike[str], *, name: str, error: type[Port
     try:
         if not path.is_dir():
             found = "is no folder" if path.exists() else "no such folder"
-            raise error(f"{name} {path}: {found}; give a folder that is there")
+            raise error(f"{name} {_short(path)}: {found}; give a folder that is there")
         with os.scandir(path):
             pass
     except (OSError, ValueError) as reason:
@@ -76,7 +76,7 @@ def writable_file(path: str | os.PathLike[str], *, name: str, suffixes: Collecti
         raise InputError(f"{name} {_short(path)}: unknown type {path.suffix!r}; use {', '.join(sorted(suffixes))}")
     with _reasons(path, name=name):
         if path.is_dir():
-            raise InputError(f"{name} {path}: is a folder; name a file")
+            raise InputError(f"{name} {_short(path)}: is a folder; name a file")
         _check_place(path.parent, path.name, room=_PARTIAL)
     return path
 
@@ -90,7 +90,7 @@ def writable_folder(path: str | os.PathLike[str], *, name: str) -> Path:
     path = Path(path)
     with _reasons(path, name=name):
         if path.exists() and not path.is_dir():
-            raise InputError(f"{name} {path}: is a file; name a folder")
+            raise InputError(f"{name} {_short(path)}: is a file; name a folder")
         _check_place(path, "", room=0)
     return path
 

@@ -156,7 +156,7 @@ def sampling_settings(
     Raises:
         InputError: a setting is out of bounds, or the model cannot be sampled so.
     """
-    from ..model_core.models import check_sampling
+    from ..model_core.families import check_sampling
 
     chosen = {name: value for name, value in changes.items() if name not in _OWN or value != _OWN[name]}
     settings = replace(model.model.config.sampling, **chosen)

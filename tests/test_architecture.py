@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 VOCABULARY = {"types", "config", "bounds", "errors", "files", "paths", "plain", "images", "plots", "bundled"}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
-JOINERS = {"models", "pipeline", "portraits"}
+JOINERS = {"families", "models", "pipeline", "portraits"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "warp": VOCABULARY | {"motion.alignment", "motion.components", "motion.head"},
     "sampling": VOCABULARY | {"backbones.base"},
     "weights": VOCABULARY | {"backbones.unet.config", "backbones.dit.config"},
-    "models": VOCABULARY | ROOMS,
+    "families": VOCABULARY | ROOMS,
+    "models": VOCABULARY | ROOMS | {"families"},
     "portraits": VOCABULARY | ROOMS,
     "pipeline": VOCABULARY | ROOMS | {"models"},
     "jobs": VOCABULARY | ROOMS | JOINERS,

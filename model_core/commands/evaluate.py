@@ -31,8 +31,9 @@ from ..evaluation.report import (
 )
 from ..evaluation.sheet import contact_sheet
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..families import check_sampling
 from ..images import save_image, to_uint8
-from ..models import PortraitModel, check_sampling, load_model
+from ..models import PortraitModel, load_model
 from ..motion.components import RINGS
 from ..paths import writable_folder, writing
 from ..types import Component

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,14 +17,16 @@ from torch import Tensor
 
 from ..bounds import Bounds, check_settings
 from ..config import SamplingConfig
-from ..errors import InputError, VideoError
+from ..errors import VideoError
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import Framing
+from ..families import check_sampling
 from ..files import atomic_path
 from ..images import to_uint8
-from ..models import PortraitModel, check_sampling
+from ..models import PortraitModel
 from ..motion.scenes import MotionSettings, PlacedMotion
+from ..paths import writable_file
 from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, full_size, sample_chunks
 from ..portraits import analyze_portrait
 from ..sampling import Chunk
@@ -185,19 +186,7 @@ def job_digest(job: VideoJob, *, model: PortraitModel, analyzer: FaceAnalyzer) -
 
 def _check_output(output: Path) -> None:
     """Whatever would stop the last step stops the first."""
-    if output.suffix.lower() not in CONTAINERS:
-        known = ", ".join(CONTAINERS)
-        raise InputError(f"video {output}: unknown type {output.suffix!r}; use {known}")
-    if output.is_dir():
-        raise InputError(f"video {output}: is a folder; name a file")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass
-    except OSError as error:
-        raise VideoError(
-            f"video {output}: its folder cannot be written ({error.strerror}); choose another folder"
-        ) from error
+    writable_file(output, name="video", suffixes=tuple(CONTAINERS))
 
 
 def _faces_identity(job: VideoJob, analyzer: FaceAnalyzer) -> Identity:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, cast
 from ..bounds import Bounds, Share, check_settings, shown
 from ..config import ModelConfig
 from ..errors import CheckpointError, InputError
-from ..models import check_config, find_model, read_config
+from ..families import check_config
+from ..models import find_model, read_config
 from ..plain import from_yaml, read_text
 
 _Steps = Annotated[int, Bounds(1, 1_000_000_000)]

@@ -155,10 +155,11 @@ def _refuse_bomb(path: Path) -> None:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, *_TORCH_ERRORS):
         return  # no zip, or a broken one: torch says what is wrong with it
-    if unpacked > max(_MOST_GROWTH * path.stat().st_size, _SMALL):
+    size = path.stat().st_size
+    if unpacked > max(_MOST_GROWTH * size, _SMALL):
         raise CheckpointError(
-            f"{path} would grow from {path.stat().st_size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB when it is unpacked, "
-            f"which no weights do; it was not opened. {_AGAIN}"
+            f"{path} would grow from {size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB when it is unpacked, which no "
+            f"weights do; it was not opened. {_AGAIN}"
         )
 
 
