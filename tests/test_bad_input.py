@@ -538,3 +538,35 @@ def test_the_table_is_large_and_covers_every_command() -> None:
     assert len(ALL) >= 150
     commands = {case.words.split()[0] for case in ALL if case.words.strip()}
     assert commands >= {"animate", "compare", "measure", "models", "train", "prepare", "avatars", "heads", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("avatars made --count 1 --frames 1 --size 32", "made/00000000.npz: cannot be written (File too large)"),
+        ("models convert tiny.safetensors --output made/a.safetensors", "made/a.safetensors could not be written"),
+        (f"{ANIMATE} --output made/a.mp4 --steps 0", "cannot be written (File too large)"),
+        (f"{COMPARE} --output made/a.mp4 --sheet made/a.png --frames 1", "made/a.mp4: cannot be written"),
+    ],
+    ids=["avatars", "convert", "animate", "compare"],
+)
+def test_a_disk_that_fills_up_is_told_and_nothing_is_left(
+    words: str,
+    says: str,
+    folder: Path,
+    desk: pytest.MonkeyPatch,
+    square_analyzer: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    resource = pytest.importorskip("resource", reason="FULL DISKS ARE NOT TESTED: no limits on file sizes here")
+    desk.setattr("model_core.commands.compare.MediaPipeAnalyzer", lambda: square_analyzer)
+    before = fingerprint(folder, folders=False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        status = main(shlex.split(words))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = "".join(capsys.readouterr())
+    assert status == 2 and says in said and "Traceback" not in said
+    assert fingerprint(folder, folders=False) == before

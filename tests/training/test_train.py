@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -364,6 +365,36 @@ def test_a_run_that_starts_from_a_model_keeps_its_networks(
     wider = load_train_config(settings_file, {**overrides, "model": {"backbone": {"cross_attention_dim": 16}}})
     with pytest.raises(CheckpointError, match="attn2.to_k.weight"):
         Run(dataclasses.replace(wider, output=str(tmp_path / "wider")))
+
+
+def test_a_clip_that_breaks_while_it_is_read_is_told_in_its_own_words(config: TrainConfig, clips: Path) -> None:
+    run = Run(config)
+    for path in clips.iterdir():  # the headers stay whole, the pixels do not
+        content = bytearray(path.read_bytes())
+        content[2000:2100] = bytes(100 * [1])
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        next(run.batches())
+    assert re.fullmatch(r".*\d\.npz: cannot be read .*prepare the clip again", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": np.zeros((6, 64, 64, 3), np.uint8)}, "frames of 64 x 64 pixels .*the model's are 32 x 32"),
+        ({"images": np.zeros((1, 32, 32, 3), np.uint8)}, "1 frames are too short for samples of 2"),
+        ({"landmarks": np.zeros((6, 68, 3), np.float32)}, r"its landmarks are \(6, 68, 3\)"),
+    ],
+)
+def test_clips_that_do_not_fit_are_told_before_the_networks_are_made(
+    config: TrainConfig, clips: Path, changes: dict[str, np.ndarray], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_core.training.train.Run", lambda config: pytest.fail("the run has begun"))
+    with np.load(clips / "1.npz") as data:
+        arrays = dict(data)
+    np.savez(clips / "1.npz", **{**arrays, **changes})
+    with pytest.raises(InputError, match=rf"1\.npz: {message}"):
+        train(config, progress=False)
 
 
 def test_damaged_clips_are_named(clips: Path) -> None:
