@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ def test_animate_writes_a_video_and_a_sheet(desk: Desk, capsys: pytest.CaptureFi
     assert made.shape == (7, 96, 96, 3) and info.fps == 25
     picture = read_pixels(sheet)
     assert picture.shape[1] > 7 * 32 and picture.std() > 10
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    totals = set(re.findall(r"animate: .* \d+/(\d+)", told))
+    assert len(totals) == 1, "the bar knows its total from the first window"
+    assert re.search(r"animate: 100%.* (\d+)/\1 ", told)
     assert f"wrote {desk.output}: 7 frames of 96x96" in said and str(sheet) in said
     assert "analyse faces" in said and "sample, decode and write" in said
     assert [path.name for path in desk.output.parent.iterdir()] == ["made.mp4"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -25,7 +26,6 @@ from ..backbones.dit.denoiser import Denoiser
 from ..errors import InputError
 from ..files import atomic_path
 from ..models import PortraitModel, build_model, load_model, save_model
-from ..paths import writing
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
 from ..weights.sd3 import null_prompt, read_sd3
@@ -276,6 +276,18 @@ def _named_by_the_loader() -> Iterator[None]:
         raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2] or str(error)) from error
 
 
+@contextmanager
+def _full_disks_named(folder: Path) -> Iterator[None]:
+    """What the libraries raise where a checkpoint cannot be written, as an error that names the folder."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        words = str(error).strip().splitlines()[0]
+        if isinstance(error, RuntimeError) and "inline_container" not in words and "Stream" not in words:
+            raise  # nothing that torch says of a file
+        raise InputError(f"{folder}: cannot be written ({words}); free some space or choose another folder") from error
+
+
 def train(config: TrainConfig, *, progress: bool = True) -> Path:
     """Run or resume a training run to its end.
 
@@ -303,7 +315,7 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
             if run.step % config.log_every == 0:
                 bar.set_postfix(loss=f"{log.write(run.step):.4f}")
         if run.step % config.save_every == 0 or run.step == config.optim.steps:
-            with writing(run.output):
+            with _full_disks_named(run.output):
                 run.save()
             if main and run.step < config.optim.steps:
                 run.export()

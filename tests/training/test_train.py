@@ -397,6 +397,26 @@ def test_clips_that_do_not_fit_are_told_before_the_networks_are_made(
         train(config, progress=False)
 
 
+@pytest.mark.parametrize("most", [100, 400_000])  # the weights do not fit, or the optimiser after them
+def test_a_disk_that_fills_up_while_training_is_told_with_the_folder(
+    config: TrainConfig, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource", reason="FULL DISKS ARE NOT TESTED: no limits on file sizes here")
+    save, limits = Run.save, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def save_on_a_full_disk(run: Run) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            save(run)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(Run, "save", save_on_a_full_disk)
+    with pytest.raises(InputError, match=r"run: cannot be written .*free some space or choose another folder"):
+        train(config, progress=False)
+    assert not list(Path(config.output).glob("state-*"))
+
+
 def test_damaged_clips_are_named(clips: Path) -> None:
     for path in clips.iterdir():
         path.write_bytes(path.read_bytes()[:200])
