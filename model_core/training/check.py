@@ -1,8 +1,15 @@
-"""What would stop a run after hours is looked for before it begins: its folder, and the headers of all its clips."""
+"""What would stop a run after hours is looked for before it begins: its folder, and the headers of all its clips.
+
+What can only happen later, a full disk or a clip that breaks, is told by an error that names it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
 
 from ..errors import InputError
 from ..paths import readable_folder, writable_folder
@@ -54,3 +61,24 @@ def check_clips(clips: Sequence[ClipFile], *, size: tuple[int, int], frames: int
             raise InputError(
                 f"{clip.path}: its {wrong[0]} are {shapes[wrong[0]]}, not {wanted[wrong[0]]}; prepare it again"
             )
+
+
+@contextmanager
+def named_by_the_loader() -> Iterator[None]:
+    """An error in the process that reads clips arrives with that process's stack: its own words are the last line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2] or str(error)) from error
+
+
+@contextmanager
+def full_disks_named(folder: Path) -> Iterator[None]:
+    """What the libraries raise where a checkpoint cannot be written, as an error that names the folder."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        words = str(error).strip().splitlines()[0]
+        if isinstance(error, RuntimeError) and "inline_container" not in words and "Stream" not in words:
+            raise  # nothing that torch says of a file
+        raise InputError(f"{folder}: cannot be written ({words}); free some space or choose another folder") from error

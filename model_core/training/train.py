@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -29,7 +28,7 @@ from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
 from ..weights.sd3 import null_prompt, read_sd3
-from .check import check_run
+from .check import check_run, full_disks_named, named_by_the_loader
 from .clips import ClipDataset
 from .config import TrainConfig
 from .sheets import write_sheet
@@ -220,7 +219,7 @@ class Run:
             for item in range(config.optim.batch)
         ]
         loader = DataLoader(Subset(dataset, indices), batch_size=config.optim.batch, num_workers=1)
-        with _named_by_the_loader():
+        with named_by_the_loader():
             for batch in loader:
                 yield {key: value.to(self.accelerator.device) for key, value in batch.items()}
 
@@ -267,27 +266,6 @@ class Run:
             self.ema.restore(self.parameters)
 
 
-@contextmanager
-def _named_by_the_loader() -> Iterator[None]:
-    """An error in the process that reads clips arrives with that process's stack: its own words are the last line."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2] or str(error)) from error
-
-
-@contextmanager
-def _full_disks_named(folder: Path) -> Iterator[None]:
-    """What the libraries raise where a checkpoint cannot be written, as an error that names the folder."""
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        words = str(error).strip().splitlines()[0]
-        if isinstance(error, RuntimeError) and "inline_container" not in words and "Stream" not in words:
-            raise  # nothing that torch says of a file
-        raise InputError(f"{folder}: cannot be written ({words}); free some space or choose another folder") from error
-
-
 def train(config: TrainConfig, *, progress: bool = True) -> Path:
     """Run or resume a training run to its end.
 
@@ -315,7 +293,7 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
             if run.step % config.log_every == 0:
                 bar.set_postfix(loss=f"{log.write(run.step):.4f}")
         if run.step % config.save_every == 0 or run.step == config.optim.steps:
-            with _full_disks_named(run.output):
+            with full_disks_named(run.output):
                 run.save()
             if main and run.step < config.optim.steps:
                 run.export()
