@@ -279,8 +279,7 @@ def _models(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    import yaml
-
+    from .plain import from_yaml
     from .training.config import load_train_config
     from .training.train import train
 
@@ -289,20 +288,36 @@ def _train(args: argparse.Namespace) -> None:
         key, separator, value = setting.partition("=")
         if not separator:
             raise InputError(f"--set {setting}: write KEY=VALUE, e.g. optim.steps=100")
-        overrides[key] = yaml.safe_load(value)
+        overrides[key] = from_yaml(value, name=f"--set {key}")
     print(f"wrote {train(load_train_config(args.config, overrides))}")
 
 
 def _prepare(args: argparse.Namespace) -> None:
+    from .bounds import Bounds
+    from .commands.settings import check_option
+    from .paths import readable_folder, writable_folder
     from .training.prepare import prepare_folder
 
+    check_option(args, "size", Bounds(16, 4096))
+    check_option(args, "frames", Bounds(1, 1_000_000))
+    readable_folder(args.folder, name="folder")
+    writable_folder(args.output, name="output")
     written = prepare_folder(Path(args.folder), Path(args.output), size=args.size, frames=args.frames)
     print(f"prepared {written} clips in {args.output}")
 
 
 def _avatars(args: argparse.Namespace) -> None:
-    from .training.avatars.dataset import write_identity
+    from .bounds import Bounds
+    from .commands.settings import check_option
+    from .paths import writable_folder
+    from .training.avatars.dataset import DRIVERS, write_identity
 
+    check_option(args, "first_seed", Bounds(0, 2**62))
+    check_option(args, "count", Bounds(1, 10_000_000))
+    check_option(args, "frames", Bounds(1, 10_000))
+    check_option(args, "pictured", Bounds(0, DRIVERS))
+    check_option(args, "size", Bounds(16, 1024))
+    writable_folder(args.output, name="output")
     for seed in tqdm(range(args.first_seed, args.first_seed + args.count), desc="avatars"):
         write_identity(Path(args.output), seed, frames=args.frames, pictured=args.pictured, size=args.size)
     print(f"avatars in {args.output}")
@@ -340,6 +355,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _COMMANDS[args.command](args) or 0
     except PortraitError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a disk that fills up, a drive that is pulled
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}; free some space, or check the drive", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

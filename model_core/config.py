@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from .bounds import Bounds, Share, check_arguments, check_settings, listed
 from .errors import InputError
 from .types import MotionKind, PredictionType
+
+Side = Annotated[int, Bounds(8, 4096)]
+"""Pixels along a side of a model's frame."""
+Width = Annotated[int, Bounds(1, 16384)]
+"""Channels of a layer, or heads of an attention."""
+Scale = Annotated[float, Bounds(-100, 100)]
+"""Of signal fusion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +26,18 @@ class ScheduleConfig:
     latents whatever the number of steps; diffusers' own ends a little short of them where 1000 is no multiple of it.
     """
 
-    num_train_timesteps: int = 1000
-    beta_start: float = 0.00085
-    beta_end: float = 0.012
+    num_train_timesteps: Annotated[int, Bounds(1, 100_000)] = 1000
+    beta_start: Annotated[float, Bounds(0, 1, above=True)] = 0.00085
+    beta_end: Annotated[float, Bounds(0, 1, above=True)] = 0.012
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
     prediction_type: PredictionType = "v_prediction"
     rescale_betas_zero_snr: bool = True
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
-    flow_shift: float = 1.0
+    flow_shift: Annotated[float, Bounds(0, 100, above=True)] = 1.0
     clean_end: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(self, what="schedule: ")
 
 
 SchedulerName = Literal["ddim", "euler", "dpmpp_2m", "lcm", "unipc"]
@@ -56,25 +67,35 @@ class SamplingConfig:
         wrapped: AnimateAnyone's windows instead, which stay in place and wrap around (sampling/windows.py).
     """
 
-    steps: int = 20
-    denoise: float = 1.0
+    steps: Annotated[int, Bounds(0, 1000)] = 20
+    denoise: Annotated[float, Bounds(0, 1, above=True)] = 1.0
     scheduler: SchedulerName = "ddim"
-    seed: int = 0
-    window: int = 16
-    overlap: int = 4
-    identity: float = 1.0
-    motion: float = 1.0
-    continuity: float = 1.0
-    guidance_start: float = 0.0
-    guidance_end: float = 1.0
-    history: int = 3
-    chunk: int = 64
+    seed: Annotated[int, Bounds(0, 2**64 - 1)] = 0
+    window: Annotated[int, Bounds(1, 1024)] = 16
+    overlap: Annotated[int, Bounds(0, 1023)] = 4
+    identity: Scale = 1.0
+    motion: Scale = 1.0
+    continuity: Scale = 1.0
+    guidance_start: Share = 0.0
+    guidance_end: Share = 1.0
+    history: Annotated[int, Bounds(0, 1024)] = 3
+    chunk: Annotated[int, Bounds(1, 100_000)] = 64
     cyclic: bool = True
     blend: Literal["uniform", "linear", "gaussian"] = "uniform"
     wrapped: bool = False
 
     def __post_init__(self) -> None:
-        check_denoise(self.denoise)
+        check_settings(self)
+        if self.overlap >= self.window:
+            raise InputError(
+                f"overlap {self.overlap} with window {self.window}: the overlap must be at least 0 and smaller than "
+                "the window"
+            )
+        if self.guidance_start > self.guidance_end:
+            raise InputError(
+                f"guidance_start {self.guidance_start} is after guidance_end {self.guidance_end}; 0 and 1 guide all "
+                "steps"
+            )
 
 
 def check_denoise(denoise: float) -> None:
@@ -94,10 +115,14 @@ class AutoencoderConfig:
     """
 
     kind: Literal["fold", "kl"] = "fold"
-    stride: int = 4
-    scaling_factor: float = 1.0
-    shift_factor: float = 0.0
+    stride: Annotated[int, Bounds(1, 64)] = 4
+    scaling_factor: Annotated[float, Bounds(0, 1000, above=True)] = 1.0
+    shift_factor: Annotated[float, Bounds(-1000, 1000)] = 0.0
     kl: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_settings(self, what="autoencoder: ")
+        check_arguments(self.kl, what="autoencoder.kl: ")
 
 
 NumberFormat = Literal["float32", "bfloat16", "float16"]
@@ -119,24 +144,37 @@ class ModelConfig:
 
     name: str
     family: Literal["unet", "dit"] = "unet"
-    size: tuple[int, int] = (128, 128)
+    size: tuple[Side, Side] = (128, 128)
     motion_kind: MotionKind = "parsing_map"
     backbone: dict[str, Any] = field(default_factory=dict)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    dtypes: tuple[NumberFormat, ...] = ("float32", "bfloat16", "float16")
+    dtypes: Annotated[tuple[NumberFormat, ...], Bounds(1, 3)] = ("float32", "bfloat16", "float16")
+
+    def __post_init__(self) -> None:
+        check_settings(self, what="model: ")
+        if any(side % self.autoencoder.stride for side in self.size):
+            raise InputError(
+                f"model: size {self.size[0]} x {self.size[1]}: both sides must be multiples of the autoencoder's "
+                f"stride, {self.autoencoder.stride}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Rebuild from ``to_dict`` (after JSON); unknown keys raise TypeError. Older files say nothing of dtypes."""
+        """Rebuild from ``to_dict`` (after JSON). Older files say nothing of dtypes.
+
+        Raises:
+            InputError: a setting does not fit.
+            TypeError, KeyError: settings are unknown or missing.
+        """
         values = dict(values)
-        values["size"] = tuple(values["size"])
+        values["size"] = listed(values["size"])
         if "dtypes" in values:
-            values["dtypes"] = tuple(values["dtypes"])
+            values["dtypes"] = listed(values["dtypes"])
         values["autoencoder"] = AutoencoderConfig(**values["autoencoder"])
         values["schedule"] = ScheduleConfig(**values["schedule"])
         values["sampling"] = SamplingConfig(**values["sampling"])

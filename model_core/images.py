@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .files import atomic_path
+from .paths import readable_file
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 WHITE = (255, 255, 255)
@@ -69,11 +70,9 @@ def read_pixels(path: str | os.PathLike[str], *, background: tuple[int, int, int
     """An image file as (H, W, 3) uint8 RGB, upright, see ``rgb_pixels``.
 
     Raises:
-        InputError: the file is missing, a folder, truncated or no image; the message names it.
+        InputError: the file is missing, a folder, not allowed to be read, truncated or no image; the message names it.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"image {path}: no such file; check the path")
+    path = readable_file(path, name="image")
     try:
         with Image.open(path) as image:
             return rgb_pixels(image, background=background)

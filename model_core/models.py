@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import torch
 from accelerate import init_empty_weights
 from diffusers.hooks import apply_layerwise_casting
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .autoencoders import FoldAutoencoder, KLAutoencoder, build_autoencoder
 from .backbones.base import PortraitBackbone
-from .backbones.dit import DiTBackbone, DiTConfig
-from .backbones.unet import UNetBackbone, UNetConfig
+from .bounds import shown
 from .bundled import BUNDLED
 from .config import ModelConfig
-from .errors import CheckpointError, ModelNotFoundError
+from .errors import CheckpointError, ModelNotFoundError, PortraitError
+from .families import FAMILIES, check_config
+from .paths import exists, readable_folder
+from .plain import from_json
 from .weights.detect import CONFIG_KEY, holds_portrait_model
 from .weights.folder import holds_weights, weight_files
 from .weights.formats.unet import never_read
@@ -65,66 +64,90 @@ class PortraitModel:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that was found, as a file or as a folder of them. ``name`` is what ``--model`` takes."""
+    """A model that was found, as a file or as a folder of them. ``name`` is what ``--model`` takes.
+
+    Attributes:
+        problem: why it cannot be read, in words that name the file; empty for a model that can.
+    """
 
     name: str
     path: Path
     family: str
     bundled: bool
+    problem: str = ""
 
 
-_FAMILIES: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Any], PortraitBackbone]]] = MappingProxyType(
-    {
-        "unet": (UNetConfig, lambda config, autoencoder: UNetBackbone(config)),
-        "dit": (DiTConfig, lambda config, autoencoder: DiTBackbone(config, autoencoder.encode)),
-    }
-)
-"""By family: its config, and how its backbone is built from config and autoencoder."""
+_BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What the libraries raise where the numbers of a network do not fit together."""
 
 
 def build_model(config: ModelConfig) -> PortraitModel:
-    """Networks with fresh weights; an unknown family is a CheckpointError."""
-    if config.family not in _FAMILIES:
-        known = ", ".join(sorted(_FAMILIES))
-        raise CheckpointError(f"model {config.name}: family '{config.family}' is not known here; known: {known}")
-    settings, build = _FAMILIES[config.family]
+    """Networks with fresh weights.
+
+    Raises:
+        CheckpointError: the config does not describe networks that can be built.
+    """
+    networks = check_config(config)
     try:
-        networks = settings(**config.backbone)
-    except TypeError as error:
+        autoencoder = build_autoencoder(config.autoencoder)
+        backbone = FAMILIES[config.family][1](networks, autoencoder)
+    except _BUILD_ERRORS as error:
         raise CheckpointError(
-            f"model {config.name}: its backbone has settings that are not known here ({error})"
+            f"model {config.name}: no network can be built from its config ({error}); mend the settings of "
+            "model.backbone and model.autoencoder"
         ) from error
-    autoencoder = build_autoencoder(config.autoencoder)
-    return PortraitModel(config, build(networks, autoencoder), autoencoder)
+    return PortraitModel(config, backbone, autoencoder)
 
 
 def read_config(path: Path) -> ModelConfig:
-    """The config in a model file's metadata; the weights are not read."""
+    """The config in a model file's metadata, held to its bounds; the weights are not read.
+
+    Raises:
+        ModelNotFoundError, CheckpointError: name the file.
+    """
     metadata = read_metadata(path)
     if CONFIG_KEY not in metadata:
         raise CheckpointError(
             f"{path}: no VividPortraits config in its metadata, so this is not one of this project's models"
         )
     try:
-        return ModelConfig.from_dict(json.loads(metadata[CONFIG_KEY]))
-    except (ValueError, TypeError, KeyError) as error:
+        config = ModelConfig.from_dict(from_json(metadata[CONFIG_KEY], name="config"))
+        check_config(config)
+    except (PortraitError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: its config cannot be read ({error}); export the model again") from error
+    return config
 
 
 def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
     """The models found, bundled ones first: this project's files, and folders of public weights."""
+    return [entry for entry in listed_models(folders) if not entry.problem]
+
+
+def listed_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
+    """The same with the files that cannot be read, each with its problem; whole files of others are left out.
+
+    Raises:
+        ModelNotFoundError: a folder is not there or cannot be listed.
+    """
     entries: list[ModelEntry] = []
     for folder in (ASSETS, *folders):
-        for path in sorted(folder.glob("*.safetensors")):
-            try:
-                family = read_config(path).family
-            except (CheckpointError, SafetensorError):
-                continue
-            entries.append(ModelEntry(path.stem, path, family, folder == ASSETS))
-        if folder != ASSETS and folder.is_dir():
+        readable_folder(folder, name="models folder", error=ModelNotFoundError)
+        files = (_entry(path, bundled=folder == ASSETS) for path in sorted(folder.glob("*.safetensors")))
+        entries += [entry for entry in files if entry is not None]
+        if folder != ASSETS:
             found = [path for path in sorted(folder.iterdir()) if holds_weights(path)]
             entries += [ModelEntry(path.name, path, "unet", False) for path in found]
     return sorted(entries, key=_place)
+
+
+def _entry(path: Path, *, bundled: bool) -> ModelEntry | None:
+    """What a file is in a list; None for a whole file that is none of this project's."""
+    try:
+        if CONFIG_KEY not in read_metadata(path):
+            return None
+        return ModelEntry(path.stem, path, read_config(path).family, bundled)
+    except (CheckpointError, ModelNotFoundError) as error:
+        return ModelEntry(path.stem, path, "", bundled, problem=str(error))
 
 
 def _place(entry: ModelEntry) -> int:
@@ -133,17 +156,26 @@ def _place(entry: ModelEntry) -> int:
 
 
 def find_model(name: str | Path, folders: Sequence[Path] = ()) -> Path:
-    """The file or folder of a model given by name or path; ModelNotFoundError lists what there is."""
+    """The file or folder of a model given by name or path.
+
+    Raises:
+        ModelNotFoundError: lists what there is.
+        CheckpointError: the only file of that name cannot be read.
+    """
     path = Path(name)
-    if (path.suffix == ".safetensors" and path.is_file()) or holds_weights(path):
+    if str(name) and exists(path) and ((path.suffix == ".safetensors" and path.is_file()) or holds_weights(path)):
         return path
-    entries = available_models(folders)
-    for entry in entries:
-        if entry.name == str(name):
+    entries = listed_models(folders)
+    named = [entry for entry in entries if entry.name == str(name)]
+    for entry in named:
+        if not entry.problem:
             return entry.path
-    names = ", ".join(entry.name for entry in entries) or "none"
+    if named:
+        raise CheckpointError(named[0].problem)
+    names = ", ".join(entry.name for entry in entries if not entry.problem) or "none"
     raise ModelNotFoundError(
-        f"model '{name}' is neither a .safetensors file, nor a folder of weights, nor one of the models found: {names}"
+        f"model {shown(str(name))} is neither a .safetensors file, nor a folder of weights, nor one of the models "
+        f"found: {names}"
     )
 
 

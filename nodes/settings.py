@@ -143,8 +143,10 @@ def sampling_settings(
     """The model's own sampling settings, with what is connected, and the widgets' ``changes``, in their place.
 
     Raises:
-        InputError: more steps than the scheduler can make.
+        InputError: a setting is out of bounds, or the model cannot be sampled so.
     """
+    from ..model_core.families import check_sampling
+
     chosen = {name: value for name, value in changes.items() if name not in _OWN or value != _OWN[name]}
     settings = replace(model.model.config.sampling, **chosen)
     if settings.scheduler == "lcm" and settings.steps > LCM_STEPS:
@@ -171,6 +173,7 @@ def sampling_settings(
         )
     if history is not None:
         settings = replace(settings, history=history.frames, chunk=history.chunk)
+    check_sampling(model.model.config, settings)
     return settings
 
 

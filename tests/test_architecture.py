@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VOCABULARY = {"types", "config", "errors", "files", "images", "plots", "bundled"}
+VOCABULARY = {"types", "config", "bounds", "errors", "files", "paths", "plain", "images", "plots", "bundled"}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
-JOINERS = {"models", "pipeline", "portraits"}
+JOINERS = {"families", "models", "pipeline", "portraits"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
@@ -20,15 +20,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundled": set(),
     "files": {"errors"},
     "plots": {"errors"},
-    "config": {"types", "errors"},
-    "images": {"types", "errors", "files"},
+    "bounds": {"errors"},
+    "paths": {"errors"},
+    "plain": {"errors", "paths"},
+    "config": {"types", "errors", "bounds"},
+    "images": {"types", "errors", "files", "paths"},
     **{room: VOCABULARY for room in ROOMS},
     "faces": VOCABULARY | {"weights.catalog", "motion.components"},
     "motion": VOCABULARY | {"warp"},
     "warp": VOCABULARY | {"motion.alignment", "motion.components", "motion.head"},
     "sampling": VOCABULARY | {"backbones.base"},
     "weights": VOCABULARY | {"backbones.unet.config", "backbones.dit.config"},
-    "models": VOCABULARY | ROOMS,
+    "families": VOCABULARY | ROOMS,
+    "models": VOCABULARY | ROOMS | {"families"},
     "portraits": VOCABULARY | ROOMS,
     "pipeline": VOCABULARY | ROOMS | {"models"},
     "jobs": VOCABULARY | ROOMS | JOINERS,

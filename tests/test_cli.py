@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def test_animate_writes_a_video_and_a_sheet(desk: Desk, capsys: pytest.CaptureFi
     assert made.shape == (7, 96, 96, 3) and info.fps == 25
     picture = read_pixels(sheet)
     assert picture.shape[1] > 7 * 32 and picture.std() > 10
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    totals = set(re.findall(r"animate: .* \d+/(\d+)", told))
+    assert len(totals) == 1, "the bar knows its total from the first window"
+    assert re.search(r"animate: 100%.* (\d+)/\1 ", told)
     assert f"wrote {desk.output}: 7 frames of 96x96" in said and str(sheet) in said
     assert "analyse faces" in said and "sample, decode and write" in said
     assert [path.name for path in desk.output.parent.iterdir()] == ["made.mp4"]
@@ -107,7 +111,7 @@ def test_what_a_user_can_put_right_is_one_line_and_nothing_is_written(
         *(({"driving": str(folder / f"{name}.mp4")}, f"{name}.mp4") for name in ("faceless", "text", "no")),
         *(({"model": str(folder / f"{name}.safetensors")}, name) for name in ("cut", "no")),
         ({"mask": str(folder / "mask.png")}, "mask.png"),
-        ({"window": "4", "overlap": "4"}, "--overlap 4 with --window 4"),
+        ({"window": "4", "overlap": "4"}, "--overlap 4 with window 4"),
         ({"steps": "-1"}, "--steps -1"),
         ({"denoise": "0"}, "denoise 0.0"),
         ({"denoise": "nan"}, "denoise nan"),
@@ -225,10 +229,10 @@ def test_strengths_and_sizes_are_words_of_the_command_line(desk: Desk, capsys: p
     for words, message in (
         ({"strength": "nose=1"}, "--strength nose=1: write REGION=X with one of head_rotation"),
         ({"strength": "mouth=much"}, "'much' is not a number"),
-        ({"strength": "mouth=9"}, "mouth is 9; choose 0 to 3"),
-        ({"strength": "mouth=nan"}, "give a number from 0 to 3"),
+        ({"strength": "mouth=9"}, "strength: mouth 9.0: must be from 0 to 3"),
+        ({"strength": "mouth=nan"}, "strength: mouth nan: must be from 0 to 3"),
         ({"size": "huge"}, "--size huge: choose model, portrait"),
-        ({"size": "7"}, "size: is 7; choose model, portrait, or a long side"),
+        ({"size": "7"}, "size 7: choose model or portrait, or must be from 64 to 4096"),
         ({"rest-frame": "first"}, "--rest-frame first: give a frame's number, or frontal"),
         ({"rest-frame": "99"}, "rest frame 99 of a clip of 7 frames"),
     ):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from model_core.errors import CheckpointError
-from model_core.models import FLOAT8, PortraitModel, available_models, build_model, load_model, save_model
+from model_core.config import SamplingConfig
+from model_core.errors import CheckpointError, InputError
+from model_core.families import check_config, check_sampling
+from model_core.models import FLOAT8, PortraitModel, available_models, load_model, save_model
 from model_core.pipeline import animate
 from model_core.types import FaceTrack
 
@@ -69,8 +72,42 @@ def test_two_second_order_schedulers_sample_the_transformer(
 
 
 def test_a_family_that_is_not_known_is_refused_with_those_that_are(tiny_dit: PortraitModel) -> None:
-    with pytest.raises(CheckpointError, match="'rwkv' is not known here; known: dit, unet"):
-        build_model(dataclasses.replace(tiny_dit.config, family="rwkv"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="family 'rwkv': choose unet or dit"):
+        dataclasses.replace(tiny_dit.config, family="rwkv")  # type: ignore[arg-type]
+
+
+def test_windows_and_history_keep_within_the_frames_that_the_networks_know(
+    tiny_model: PortraitModel, tiny_dit: PortraitModel
+) -> None:
+    backbone = {**tiny_dit.config.backbone, "trained_frames": 6}
+    told = dataclasses.replace(tiny_dit.config, backbone=backbone)
+    for config, most in ((tiny_model.config, 8), (told, 6)):
+        check_config(config)
+        longer = dataclasses.replace(config.sampling, window=most - 1, history=2)
+        message = f"window {most - 1} with history 2: {most + 1} frames at a time, of which the networks know {most}"
+        with pytest.raises(CheckpointError, match=message):
+            check_config(dataclasses.replace(config, sampling=longer))
+        with pytest.raises(InputError, match=message):
+            check_sampling(config, longer)
+    check_config(dataclasses.replace(tiny_dit.config, sampling=SamplingConfig(window=500)))  # nobody says how many
+    still = {**tiny_model.config.backbone, "temporal": False}
+    check_config(dataclasses.replace(tiny_model.config, backbone=still, sampling=SamplingConfig(window=500)))
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "message"),
+    [
+        ("unet", {"scheduler": "lcm", "steps": 51}, "51"),
+        ("dit", {"scheduler": "ddim"}, "'ddim' cannot sample a model that predicts 'flow'"),
+    ],
+)
+def test_what_cannot_be_sampled_is_told_before_the_faces_are_looked_for(
+    tiny_model: PortraitModel, tiny_dit: PortraitModel, family: str, settings: dict[str, Any], message: str
+) -> None:
+    config = {"unet": tiny_model, "dit": tiny_dit}[family].config
+    check_sampling(config, config.sampling)
+    with pytest.raises(InputError, match=message):
+        check_sampling(config, dataclasses.replace(config.sampling, **settings))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, FLOAT8])

@@ -11,13 +11,14 @@ import torch
 
 from model_core.bundled import BUNDLED
 from model_core.config import ModelConfig
-from model_core.errors import CheckpointError, ModelNotFoundError
+from model_core.errors import CheckpointError, InputError, ModelNotFoundError
 from model_core.models import (
     ASSETS,
     PortraitModel,
     available_models,
     build_model,
     find_model,
+    listed_models,
     load_model,
     read_config,
     save_model,
@@ -86,6 +87,18 @@ def test_bundled_models_come_first_and_foreign_files_are_left_out(saved: Path) -
     assert [entry.family for entry in entries] == ["unet", "dit", "unet"]
     assert [entry.bundled for entry in entries] == [True, True, False]
     assert entries[-1].path == saved and entries[-1].family == "unet"
+    problems = {entry.name: entry.problem for entry in listed_models([saved.parent]) if entry.problem}
+    assert sorted(problems) == ["a_half", "a_text"], "a whole file of others is no problem"
+    assert all(name in problem for name, problem in problems.items())
+
+
+def test_a_model_that_cannot_be_read_is_told_by_its_name_alone(saved: Path) -> None:
+    saved.with_name("half.safetensors").write_bytes(saved.read_bytes()[:100])
+    assert find_model("tiny", [saved.parent]) == saved
+    with pytest.raises(CheckpointError, match=r"half\.safetensors is not a whole safetensors file"):
+        find_model("half", [saved.parent])
+    with pytest.raises(ModelNotFoundError, match="models folder nowhere: no such folder"):
+        find_model("tiny", [Path("nowhere")])
 
 
 def test_models_are_found_by_name_and_by_path(saved: Path) -> None:
@@ -124,7 +137,7 @@ def test_a_config_that_cannot_be_read_names_the_file(saved: Path, config: dict[s
 
 
 def test_unknown_families_and_backbone_settings_are_named(tiny_config: ModelConfig) -> None:
-    with pytest.raises(CheckpointError, match="family 'rwkv'"):
-        build_model(dataclasses.replace(tiny_config, family="rwkv"))
+    with pytest.raises(InputError, match="family 'rwkv': choose unet or dit"):
+        dataclasses.replace(tiny_config, family="rwkv")
     with pytest.raises(CheckpointError, match="colour_of_hair"):
         build_model(dataclasses.replace(tiny_config, backbone={**tiny_config.backbone, "colour_of_hair": 1}))

@@ -231,7 +231,8 @@ def tiny_public_rest(tmp_path: Path) -> Any:
             config = UNetConfig(**found.config.backbone)
             small = {**config.to_dict(), "image_encoder": {"hidden_size": 8, "num_hidden_layers": 1}}
             small["image_encoder"] |= {"num_attention_heads": 1, "intermediate_size": 8, "projection_dim": 8}
-            guider = build_model(type(found.config)(name="x", backbone=small)).backbone.pose_guider
+            stride = type(found.config.autoencoder)(stride=config.latent_stride)
+            guider = build_model(type(found.config)(name="x", backbone=small, autoencoder=stride)).backbone.pose_guider
             made.append(write_safetensors(tmp_path / "guider.safetensors", guider.state_dict()))
         if "image_encoder" in found.missing:
             sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}

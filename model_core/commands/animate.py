@@ -11,21 +11,26 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..bundled import DEFAULT_MODEL
+from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.sheet import contact_sheet
 from ..faces.backends import load_analyzer
 from ..files import NamedPath, refuse_overwriting
-from ..images import check_reference, load_image, save_image, to_uint8
+from ..images import IMAGE_SUFFIXES, check_reference, load_image, save_image, to_uint8
 from ..jobs import FaceSettings, VideoJob, VideoResult, Watcher, animate_video, job_folder
 from ..models import PortraitModel, find_model, load_files
+from ..paths import writable_file
 from ..pipeline import DrivingMotion
 from ..sampling import Chunk
+from ..sampling.estimate import count_windows
 from ..types import StepEvent
+from ..video.h264 import CONTAINERS
 from ..video.read import open_video, read_shots
 from .motion import motion_from, size_from
 from .progress import Stages, progress_observer
-from .settings import choose_device, choose_dtype, model_files, sampling_from
+from .settings import check_option, choose_device, choose_dtype, model_files, model_folders, sampling_from
 
 _COLUMNS = 8
 
@@ -51,13 +56,15 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
     for name in ("reference", "driving", "output"):
         if not getattr(args, name):
             raise InputError(f"--{name}: is missing; give it, or a list of videos with --batch")
+    check_outputs(args)
     refuse_overwriting(written(args), read(args))
     stages = Stages()
     with stages("load model"):
-        model = _model(args.model, args.device, args.dtype, tuple(args.models_folder), tuple(args.part))
+        folders = tuple(model_folders(args))
+        model = _model(args.model, args.device, args.dtype, folders, tuple(args.part))
         job = video_job(args, model)
-        analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=model.device)
-    view = _View(args, stages)
+        analyzer = load_analyzer(args.analyzer, folders=folders, device=model.device)
+    view = _View(args, stages, job.sampling)
     with view:
         result = animate_video(
             job,
@@ -87,19 +94,26 @@ def written(args: argparse.Namespace) -> list[NamedPath]:
     return [("--output", args.output), ("--sheet", args.sheet), ("--job-folder", folder)]
 
 
+def check_outputs(args: argparse.Namespace) -> None:
+    """Whatever would stop the last step stops the first; nothing is made."""
+    writable_file(args.output, name="--output", suffixes=tuple(CONTAINERS))
+    if args.sheet:
+        writable_file(args.sheet, name="--sheet", suffixes=IMAGE_SUFFIXES)
+
+
 @cache
-def _model(name: str, device: str, dtype: str, folders: tuple[str, ...], parts: tuple[str, ...]) -> PortraitModel:
+def _model(name: str, device: str, dtype: str, folders: tuple[Path, ...], parts: tuple[str, ...]) -> PortraitModel:
     """Loaded once for all videos of a list."""
     place = choose_device(device)
-    whole = [] if parts and name == DEFAULT_MODEL else [find_model(name, [Path(path) for path in folders])]
+    whole = [] if parts and name == DEFAULT_MODEL else [find_model(name, folders)]
     files = [*whole, *map(Path, parts)]
     return load_files(files, device=place, dtype=choose_dtype(dtype, place, files))
 
 
 def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
     """What the user's words mean."""
-    if args.frames is not None and args.frames < 1:
-        raise InputError(f"--frames {args.frames}: must be at least 1")
+    check_option(args, "frames", Bounds(1, 2**31))
+    size = size_from(args.size)
     image = check_reference(load_image(args.reference), name=args.reference)
     return VideoJob(
         image=image,
@@ -110,13 +124,19 @@ def video_job(args: argparse.Namespace, model: PortraitModel) -> VideoJob:
         sampling=sampling_from(args, model.config.sampling),
         motion=motion_from(args),
         framing=args.framing,
-        faces=FaceSettings(args.face, args.max_gap, args.missing, args.smooth),
+        faces=_faces(args),
         frames=args.frames,
-        size=size_from(args.size),
+        size=size,
         paste=args.paste,
         match_colour=not args.no_colour_match,
         sound=not args.no_audio,
     )
+
+
+def _faces(args: argparse.Namespace) -> FaceSettings:
+    check_option(args, "face", Bounds(0, 1000))
+    check_option(args, "max_gap", Bounds(0, 1_000_000))
+    return FaceSettings(args.face, args.max_gap, args.missing, args.smooth)
 
 
 def _mask(path: str, image: Tensor) -> Tensor:
@@ -132,9 +152,10 @@ def _mask(path: str, image: Tensor) -> Tensor:
 class _View:
     """What the user sees of a job: two bars one after the other, and words between them."""
 
-    def __init__(self, args: argparse.Namespace, stages: Stages) -> None:
+    def __init__(self, args: argparse.Namespace, stages: Stages, sampling: SamplingConfig) -> None:
         self._args = args
         self._stages = stages
+        self._sampling = sampling
         self.maps: dict[int, np.ndarray] = {}
 
     def __enter__(self) -> None:
@@ -157,7 +178,8 @@ class _View:
         self.__exit__()
         self._stage = self._stages("sample, decode and write")
         self._stage.__enter__()
-        self._bar = tqdm(desc="animate", unit="window", file=sys.stderr)
+        total = count_windows(chunks[finished:], self._sampling)
+        self._bar = tqdm(total=total, desc="animate", unit="window", file=sys.stderr)
         self._observe = progress_observer(self._bar)
         if self._args.sheet:
             for frame in _shown(len(motion)):

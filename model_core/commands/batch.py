@@ -9,7 +9,6 @@ skipped and an unfinished one goes on, so the same command resumes the list. A f
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 from ..cli import add_animate
 from ..errors import InputError, PortraitError
 from ..files import NamedPath, refuse_overwriting
+from ..plain import from_json, read_text
 from .animate import animate_one, read, written
 
 _NOT_OF_A_LINE = ("batch", "ray")
@@ -81,10 +81,7 @@ def read_list(path: Path, args: argparse.Namespace) -> list[tuple[int, argparse.
     Raises:
         InputError: names the line.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--batch {path}: cannot be read ({error}); give a text file with one JSON a line") from error
+    lines = read_text(path, name="--batch").splitlines()
     jobs = [
         (number, _options(line, args, name=f"--batch {path}, line {number}"))
         for number, line in enumerate(lines, start=1)
@@ -105,10 +102,7 @@ def _of_line(number: int, named: NamedPath) -> NamedPath:
 
 
 def _options(line: str, args: argparse.Namespace, *, name: str) -> argparse.Namespace:
-    try:
-        values = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{name}: is no JSON ({error})") from error
+    values = from_json(line, name=name)
     if not isinstance(values, dict) or not isinstance(values.get("settings", {}), dict):
         raise InputError(f'{name}: write {{"reference": ..., "driving": ..., "output": ..., "settings": {{...}}}}')
     settings = values.pop("settings", {})

@@ -6,27 +6,30 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
 from ..faces.backends import load_analyzer
 from ..faces.foreground import estimate_foreground
 from ..files import refuse_overwriting
-from ..images import check_reference, load_image, save_image, to_float, to_uint8
+from ..images import IMAGE_SUFFIXES, check_reference, load_image, save_image, to_float, to_uint8
 from ..models import PortraitModel, load_model
+from ..paths import writable_file
 from ..pipeline import animate
 from ..portraits import analyze_portrait
+from ..video.h264 import CONTAINERS
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
+from ..warp.full_size import output_size
 from .compare_metrics import print_metrics
 from .motion import motion_from, size_from
-from .settings import choose_device, model_files
+from .settings import check_option, choose_device, model_files, model_folders
 
 _COLUMNS = 8
 WITHOUT = "without the network"
@@ -35,18 +38,24 @@ WITHOUT = "without the network"
 
 def run(args: argparse.Namespace) -> None:
     """Animate by every model with its own settings and write the results next to one another."""
+    check_option(args, "frames", Bounds(1, 2**31))
+    writable_file(args.output, name="--output", suffixes=tuple(CONTAINERS))
+    writable_file(args.sheet, name="--sheet", suffixes=IMAGE_SUFFIXES)
     refuse_overwriting(
         [("--output", args.output), ("--sheet", args.sheet)],
         [("--reference", args.reference), ("--driving", args.driving), *model_files("--models", args.models)],
     )
+    settings, size = motion_from(args), size_from(args.size)
     image = load_image(args.reference)
     check_reference(image, name=args.reference)
+    if size != "model":
+        output_size((image.shape[-2], image.shape[-1]), size)
     info = open_video(args.driving)
+    models = {name: _model(args, name) for name in args.models}
     pixels = read_video(args.driving, limit=args.frames)
-    analyzer = load_analyzer(args.analyzer, folders=args.models_folder, device=choose_device(args.device))
+    analyzer = load_analyzer(args.analyzer, folders=model_folders(args), device=choose_device(args.device))
     track = analyze_portrait(to_uint8(image)[0], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
-    settings, size = motion_from(args), size_from(args.size)
     inputs = {
         "track": track,
         "driving": driving,
@@ -55,7 +64,6 @@ def run(args: argparse.Namespace) -> None:
         "settings": settings,
         "size": size,
     }
-    models = {name: _model(args, name) for name in args.models}
     first = models[args.models[0]]
     alone = replace(first.config.sampling, steps=0)
     made = {WITHOUT: np.stack(list(_frames(first, WITHOUT, image, {**inputs, "sampling": alone})))}
@@ -72,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _model(args: argparse.Namespace, name: str) -> PortraitModel:
-    return load_model(name, device=choose_device(args.device), folders=[Path(folder) for folder in args.models_folder])
+    return load_model(name, device=choose_device(args.device), folders=model_folders(args))
 
 
 def _frames(model: PortraitModel, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:

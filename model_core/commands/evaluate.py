@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.cases import Case, held_out_cases
@@ -30,12 +31,14 @@ from ..evaluation.report import (
 )
 from ..evaluation.sheet import contact_sheet
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
+from ..families import check_sampling
 from ..files import refuse_overwriting
 from ..images import save_image, to_uint8
 from ..models import PortraitModel, load_model
 from ..motion.components import RINGS
+from ..paths import writable_folder, writing
 from ..types import Component
-from .settings import choose_device, model_files, sampling_from
+from .settings import check_option, choose_device, model_files, model_folders, sampling_from
 from .sweep import plot_sweep, sweep_methods
 
 _MEASURED = sorted({int(i) for c, ring in RINGS.items() if c is not Component.FACE for i in ring})
@@ -45,20 +48,34 @@ _WRITTEN = ("scores.json", "table.md", "curves.png", "sheet.png", "sweep.png")
 
 def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel, SamplingConfig]:
     device = choose_device(args.device)
-    folders = [Path(folder) for folder in args.models_folder]
+    folders = model_folders(args)
     model = load_model(args.model, device=device, folders=folders)
     # short windows and chunks, so that overlap and history have something to do in a short clip
-    defaults = dataclasses.replace(model.config.sampling, window=8, overlap=3, chunk=16)
+    window = min(8, model.config.sampling.window)
+    defaults = dataclasses.replace(model.config.sampling, window=window, overlap=min(3, window - 1), chunk=16)
     sampling = sampling_from(args, defaults)
+    check_sampling(model.config, sampling)
+    if model.config.size[0] != model.config.size[1]:
+        raise InputError(f"--model {args.model}: makes frames that are not square; the held-out avatars are")
     methods = methods_of(model, sampling)
     for ablation in args.ablation:
         name, separator, path = ablation.partition("=")
         if not separator:
             raise InputError(f"--ablation {ablation}: write NAME=MODEL")
-        methods[name] = by_model(load_model(path, device=device, folders=folders), sampling)
+        methods[name] = by_model(_comparable(load_model(path, device=device, folders=folders), model, path), sampling)
     if args.sweep:
         methods |= sweep_methods(model, sampling)
     return methods, model, sampling
+
+
+def _comparable(other: PortraitModel, model: PortraitModel, name: str) -> PortraitModel:
+    """The other model, unless its frames have another size."""
+    if other.config.size != model.config.size:
+        sizes = (
+            f"{other.config.size[1]}x{other.config.size[0]}, the model's {model.config.size[1]}x{model.config.size[0]}"
+        )
+        raise InputError(f"--ablation {name}: its frames are {sizes}; choose models of one size")
+    return other
 
 
 def _measure(made: Tensor, case: Case, truth: np.ndarray, extract: LandmarkExtractor) -> Curves:
@@ -69,14 +86,16 @@ def _measure(made: Tensor, case: Case, truth: np.ndarray, extract: LandmarkExtra
 
 def run(args: argparse.Namespace) -> None:
     """Measure every method on the same cases; writes table, figures, plot and sheet."""
+    check_option(args, "identities", Bounds(1, 100_000))
+    check_option(args, "frames", Bounds(1, 10_000))
+    output = writable_folder(args.output, name="--output")
     models = [args.model, *(ablation.partition("=")[2] for ablation in args.ablation)]
-    refuse_overwriting([("--output", Path(args.output) / name) for name in _WRITTEN], model_files("--model", models))
+    refuse_overwriting([("--output", output / name) for name in _WRITTEN], model_files("--model", models))
     methods, model, sampling = _methods(args)
     extract = landmark_extractor(MediaPipeAnalyzer())
     curves: dict[str, list[Curves]] = {name: [] for name in methods}
     seconds = dict.fromkeys(methods, 0.0)
     first: list[tuple[str, list[np.ndarray]]] = []
-    output = Path(args.output)
     bar = tqdm(total=args.identities * len(methods), desc="evaluate", unit="clip")
     for index, case in enumerate(held_out_cases(args.identities, args.frames, model.config.size)):
         truth = extract(to_uint8(case.target)).points
@@ -120,7 +139,8 @@ def _report(
         torch=torch.__version__,
         machine=platform.machine(),
     )
-    (output / "table.md").write_text(table + "\n", encoding="utf-8")
+    with writing(output / "table.md"):
+        (output / "table.md").write_text(table + "\n", encoding="utf-8")
     plot_curves(output / "curves.png", {name: clips[0] for name, clips in curves.items()})
     if args.sweep:
         plot_sweep(output / "sweep.png", scores)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..files import refuse_overwriting
+from ..paths import writable_file, writable_folder
 from ..training.heads.correspondence import find_points, see_heads, write_table
 from ..training.heads.dataset import write_head
 from ..training.heads.demo import DRIVING, PORTRAIT, write_demo
 from ..training.heads.ict import load_head
 from ..training.heads.render import Renderer
+from .settings import check_option
 
 
 def run(args: argparse.Namespace) -> None:
@@ -31,23 +34,30 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _table(args: argparse.Namespace) -> None:
+    check_option(args, "identities", Bounds(1, 100_000))
+    output = writable_file(args.output, name="output", suffixes=[".safetensors"])
     head = load_head(Path(args.head))
     with tqdm(total=args.identities, desc="heads") as bar:
         sightings = see_heads(
             head, MediaPipeAnalyzer(), identities=args.identities, progress=lambda done: bar.update(done - bar.n)
         )
-    write_table(Path(args.output), head, find_points(head, sightings))
+    write_table(output, head, find_points(head, sightings))
     print(f"wrote {args.output}, from {len(sightings)} of {args.identities} heads")
 
 
 def _demo(args: argparse.Namespace) -> None:
+    output = writable_folder(args.output, name="output")
+    head = load_head(Path(args.head))
     with tqdm(desc="frames") as bar:
-        for path in write_demo(load_head(Path(args.head)), Path(args.output), progress=lambda done: bar.update()):
+        for path in write_demo(head, output, progress=lambda done: bar.update()):
             print(f"wrote {path}")
 
 
 def _clips(args: argparse.Namespace) -> None:
-    head, output = load_head(Path(args.ict)), Path(args.output)
+    for name, most in (("count", 1_000_000), ("frames", 1000), ("size", 4096)):
+        check_option(args, name, Bounds(1, most))
+    output = writable_folder(args.output, name="output")
+    head = load_head(Path(args.ict))
     with Renderer() as renderer:
         for seed in tqdm(range(args.seed, args.seed + args.count), desc="heads"):
             write_head(output, renderer, head, seed, frames=args.frames, size=args.size)

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import functools
 import itertools
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..bounds import Bounds
 from ..errors import InputError
 from ..evaluation.expression import (
     EXPRESSION,
@@ -32,7 +32,10 @@ from ..evaluation.report import markdown_table, write_json
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..files import atomic_path, refuse_overwriting
 from ..images import read_pixels
-from ..video.read import read_shots
+from ..paths import readable_file, writable_folder, writing
+from ..plain import from_json, read_text
+from ..video.read import open_video, read_shots
+from .settings import check_option
 
 _SHOWN = (*EXPRESSION, *POSE)
 _WRITTEN = _TABLE, _METRICS = "table.md", "metrics.json"
@@ -49,9 +52,15 @@ class Triple:
 
 def run(args: argparse.Namespace) -> None:
     """Print a table for each pair, and the summary; write both and all figures where a folder is given."""
-    if args.every < 1 or (args.frames is not None and args.frames < 1):
-        raise InputError(f"--every {args.every} --frames {args.frames}: both must be 1 or more")
+    check_option(args, "every", Bounds(1, 2**31))
+    check_option(args, "frames", Bounds(1, 2**31))
+    if args.output:
+        writable_folder(args.output, name="--output")
     triples = _triples(args)
+    for triple in triples:  # the last one's missing file is not told after an hour
+        readable_file(triple.reference, name="image")
+        open_video(triple.driving)
+        open_video(triple.generated)
     if args.output:
         _refuse_overwriting(args, triples)
     measure = _measurer(args)
@@ -90,21 +99,22 @@ def _refuse_overwriting(args: argparse.Namespace, triples: list[Triple]) -> None
 
 def _listed(path: Path) -> list[Triple]:
     """The lines of a list; blank ones are skipped."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--pairs {path}: cannot be read ({error}); check the path") from error
-    triples = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                triples.append(Triple(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise InputError(
-                    f"--pairs {path}: line {number}: {error}; write an object with the keys reference, driving and "
-                    "generated, nothing else"
-                ) from error
-    return triples
+    lines = read_text(path, name="--pairs").splitlines()
+    return [
+        _triple(line, name=f"--pairs {path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()
+    ]
+
+
+def _triple(line: str, *, name: str) -> Triple:
+    values = from_json(line, name=name)
+    keys = {field.name for field in dataclasses.fields(Triple)}
+    if (
+        not isinstance(values, dict)
+        or set(values) != keys
+        or not all(isinstance(path, str) for path in values.values())
+    ):
+        raise InputError(f"{name}: write an object with the keys reference, driving and generated, nothing else")
+    return Triple(**values)
 
 
 def _measurer(args: argparse.Namespace) -> Callable[[Triple], PairScore]:
@@ -175,7 +185,7 @@ def _report(pairs: list[PairScore], summary: ExpressionSummary) -> str:
 def _write(
     folder: Path, text: str, pairs: list[PairScore], summary: ExpressionSummary, args: argparse.Namespace
 ) -> None:
-    with atomic_path(folder / _TABLE) as partial:
+    with writing(folder / _TABLE), atomic_path(folder / _TABLE) as partial:
         partial.write_text(text, encoding="utf-8")
     write_json(
         folder / _METRICS,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from ..backbones.dit.config import DiTConfig
 from ..backbones.dit.denoiser import parameter_counts
 from ..errors import CheckpointError, InputError
 from ..files import refuse_overwriting
-from ..models import available_models, load_files, read_config, save_model
+from ..models import listed_models, load_files, read_config, save_model
+from ..paths import writable_file
+from ..plain import from_yaml
 from ..weights.detect import Recognised, describe_facts
 from ..weights.plan import Survey, explain, survey
 from ..weights.sd3 import sd3_config
-from .settings import model_files
+from .settings import model_files, model_folders
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -29,7 +31,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    for entry in available_models([Path(folder) for folder in args.models_folder]):
+    for entry in listed_models(model_folders(args)):
+        if entry.problem:
+            print(f"left out: {entry.problem}", file=sys.stderr)
+            continue
         origin = "bundled" if entry.bundled else str(entry.path)
         print(f"{entry.name:<28} {entry.family:<6} {origin}")
 
@@ -101,6 +106,7 @@ def _convert(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if output.suffix != ".safetensors":
         raise InputError(f"--output {output}: the file's name has to end in .safetensors")
+    writable_file(output, name="--output")
     refuse_overwriting([("--output", output)], model_files("the weights", args.files))
     dtype = _DTYPES[args.dtype]
     model = load_files(_paths(args.files), dtype=dtype, overrides=overrides_from(args.set), preset=args.preset)
@@ -125,5 +131,5 @@ def overrides_from(settings: Sequence[str]) -> Mapping[str, Any]:
             inner = inner.setdefault(group, {})
             if not isinstance(inner, dict):
                 raise InputError(f"--set {setting}: {group} was set to a value before")
-        inner[name] = yaml.safe_load(value)
+        inner[name] = from_yaml(value, name=f"--set {place}")
     return overrides

@@ -31,13 +31,10 @@ class Stages:
 
 
 def progress_observer(bar: tqdm[Any]) -> StepObserver:
-    """Moves a bar by one per window."""
+    """Moves a bar by one per window; its total is known before, see ``sampling.estimate.count_windows``."""
 
     def observe(event: StepEvent) -> None:
         if not event.step_done:
-            # steps differ in their windows, and later chunks are not known yet: the total is an estimate
-            ahead = (event.windows - event.window) + (event.steps - event.step - 1) * event.windows
-            bar.total = bar.n + 1 + ahead
             bar.update()
 
     return observe

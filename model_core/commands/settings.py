@@ -6,13 +6,16 @@ import argparse
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
+from ..bounds import Bounds, misfit, shown
 from ..config import SamplingConfig
 from ..errors import InputError
 from ..files import NamedPath
 from ..models import FLOAT8, automatic_dtype
+from ..paths import readable_folder
 from ..weights.folder import holds_weights, weight_files
 
 
@@ -43,18 +46,16 @@ def choose_dtype(name: str, device: torch.device, paths: Sequence[str | Path] = 
 
 
 def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> SamplingConfig:
-    """The model's settings with those the user gave, other than "auto"; impossible ones are an InputError."""
+    """The model's settings with those the user gave, other than "auto"; impossible ones name the option.
+
+    Raises:
+        InputError: a setting is out of bounds.
+    """
     given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(SamplingConfig)}
-    settings = dataclasses.replace(defaults, **{k: v for k, v in given.items() if v not in (None, "auto")})
-    for name, least in {"steps": 0, "window": 1, "chunk": 1, "history": 0}.items():
-        if getattr(settings, name) < least:
-            raise InputError(f"--{name} {getattr(settings, name)}: must be at least {least}")
-    if not 0 <= settings.overlap < settings.window:
-        raise InputError(
-            f"--overlap {settings.overlap} with --window {settings.window}: the overlap must be at least 0 "
-            "and smaller than the window"
-        )
-    return settings
+    try:
+        return dataclasses.replace(defaults, **{k: v for k, v in given.items() if v not in (None, "auto")})
+    except InputError as error:
+        raise InputError(f"--{error}") from error
 
 
 def model_files(option: str, models: Iterable[str]) -> list[NamedPath]:
@@ -62,3 +63,20 @@ def model_files(option: str, models: Iterable[str]) -> list[NamedPath]:
     paths = [Path(model) for model in models]
     found = [path for path in paths if path.is_file() or holds_weights(path)]
     return [(option, file) for path in found for file in weight_files(path)]
+
+
+def check_option(args: argparse.Namespace, name: str, bounds: Bounds) -> None:
+    """Hold the number of an option, where it is given, to bounds.
+
+    Raises:
+        InputError: names the option.
+    """
+    value = getattr(args, name)
+    remedy = "" if value is None else misfit(value, Annotated[int, bounds])
+    if remedy:
+        raise InputError(f"--{name.replace('_', '-')} {shown(value)}: {remedy}")
+
+
+def model_folders(args: argparse.Namespace) -> list[Path]:
+    """Where else to look for models; a folder that is not there is an InputError."""
+    return [readable_folder(folder, name="--models-folder") for folder in args.models_folder]

@@ -16,6 +16,7 @@ from ..evaluation.methods import Method, by_model
 from ..evaluation.report import Score
 from ..files import atomic_path
 from ..models import PortraitModel
+from ..paths import writing
 from ..plots import scores_figure
 
 SCALES = {"identity": (1.0, 1.5, 2.0, 2.5), "motion": (1.0, 1.5, 2.0, 2.5)}
@@ -64,5 +65,5 @@ def plot_sweep(path: Path, scores: Sequence[Score]) -> None:
             for name, values in SCALES.items()
         }
     figure = scores_figure(panels, axis="scale of signal fusion (the others are 1)")
-    with atomic_path(path) as partial:
+    with writing(path), atomic_path(path) as partial:
         figure.savefig(partial, dpi=120)

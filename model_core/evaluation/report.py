@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import atomic_path
+from ..paths import writing
 from ..plots import curves_figure
 from . import metrics
 
@@ -177,7 +178,7 @@ def write_json(path: str | os.PathLike[str], rows: Sequence[Any], **facts: Any) 
     """
     path = Path(path)
     content = {**facts, "rows": [dataclasses.asdict(row) for row in rows]}
-    with atomic_path(path) as partial:
+    with writing(path), atomic_path(path) as partial:
         text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
     return path
@@ -217,6 +218,6 @@ def plot_curves(
         for name in names
     }
     figure = curves_figure(panels)
-    with atomic_path(path) as partial:
+    with writing(path), atomic_path(path) as partial:
         figure.savefig(partial, dpi=120)
     return path

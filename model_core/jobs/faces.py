@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from ..bounds import Bounds, check_settings
 from ..errors import VideoError
 from ..faces.analyze import detect_faces, follow_face
 from ..faces.analyzer import FaceAnalyzer, FaceDetection
@@ -45,10 +46,13 @@ _FADE = 4
 class FaceSettings:
     """How the driving face is followed; see ``faces.tracking.track_face`` and ``faces.smoothing``."""
 
-    face_index: int = 0
-    max_gap: int = 8
+    face_index: Annotated[int, Bounds(0, 1000)] = 0
+    max_gap: Annotated[int, Bounds(0, 1_000_000)] = 8
     missing: MissingFace = "interpolate"
     smoothing: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import av
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..bounds import Bounds, check_settings
 from ..config import SamplingConfig
-from ..errors import InputError, VideoError
+from ..errors import VideoError
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
 from ..faces.framing import Framing
+from ..families import check_sampling
 from ..files import atomic_path, file_digest, refuse_overwriting
 from ..images import to_uint8
 from ..models import PortraitModel
 from ..motion.scenes import MotionSettings, PlacedMotion
+from ..paths import writable_file
 from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, full_size, sample_chunks
 from ..portraits import analyze_portrait
 from ..sampling import Chunk
@@ -77,13 +80,16 @@ class VideoJob:
     motion: MotionSettings = field(default_factory=MotionSettings)
     framing: Framing = "auto"
     faces: FaceSettings = field(default_factory=FaceSettings)
-    frames: int | None = None
+    frames: Annotated[int, Bounds(1, 2**31)] | None = None
     size: OutputSize = "portrait"
     paste: Pasting = "none"
     match_colour: bool = True
     sound: bool = True
     mark: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,7 @@ def animate_video(
         VideoError: the driving video cannot be read, or something cannot be written; finished chunks are kept.
     """
     watcher = watcher or Watcher()
+    check_sampling(model.config, job.sampling)
     open_video(job.driving)  # what cannot be read fails before anything is made
     _check_output(job.output)
     folder = folder or job_folder(job.output)
@@ -186,19 +193,7 @@ def job_digest(job: VideoJob, *, model: PortraitModel, analyzer: FaceAnalyzer) -
 
 def _check_output(output: Path) -> None:
     """Whatever would stop the last step stops the first."""
-    if output.suffix.lower() not in CONTAINERS:
-        known = ", ".join(CONTAINERS)
-        raise InputError(f"video {output}: unknown type {output.suffix!r}; use {known}")
-    if output.is_dir():
-        raise InputError(f"video {output}: is a folder; name a file")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass
-    except OSError as error:
-        raise VideoError(
-            f"video {output}: its folder cannot be written ({error.strerror}); choose another folder"
-        ) from error
+    writable_file(output, name="video", suffixes=tuple(CONTAINERS))
 
 
 def _faces_identity(job: VideoJob, analyzer: FaceAnalyzer) -> Identity:

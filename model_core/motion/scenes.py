@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from ..bounds import Bounds, check_settings
 from ..types import FaceTrack, TrackSource
 from ..warp.pixels import carry_pixels
 from .alignment import Similarity, placement, rest_frame, resting_landmarks
@@ -22,7 +23,7 @@ from .strength import MotionStrength
 Placing = Literal["retarget", "relative", "absolute"]
 """How the driving face is placed on the portrait: by landmark (``retarget``), or as a whole (``alignment``)."""
 
-RestFrame = int | Literal["frontal"]
+RestFrame = Annotated[int, Bounds(0, 2**31)] | Literal["frontal"]
 
 _JUMP = 0.6
 """Sizes of the face between two frames: at 25 frames a second, a face that crosses itself 15 times a second."""
@@ -45,6 +46,9 @@ class MotionSettings:
     strength: MotionStrength = field(default_factory=MotionStrength)
     turning: Turning = "relative"
     rest_frame: RestFrame = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)

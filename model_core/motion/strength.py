@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
-from ..errors import InputError
+from ..bounds import Bounds, check_settings
 
-MOST = 3.0
+MOST = 3
 """The largest strength: beyond it faces no longer hold together."""
+
+Strength = Annotated[float, Bounds(0, MOST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,20 +26,15 @@ class MotionStrength:
         gaze: irises.
     """
 
-    head_rotation: float = 1.0
-    head_translation: float = 1.0
-    mouth: float = 1.0
-    eyes: float = 1.0
-    brows: float = 1.0
-    gaze: float = 1.0
+    head_rotation: Strength = 1.0
+    head_translation: Strength = 1.0
+    mouth: Strength = 1.0
+    eyes: Strength = 1.0
+    brows: Strength = 1.0
+    gaze: Strength = 1.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise InputError(f"strength: {field.name} is {value!r}; give a number from 0 to {MOST:g}")
-            if not 0 <= value <= MOST:
-                raise InputError(f"strength: {field.name} is {value:g}; choose 0 to {MOST:g}")
+        check_settings(self, what="strength: ")
 
 
 EXPRESSION_ONLY = MotionStrength(head_rotation=0.0, head_translation=0.0)

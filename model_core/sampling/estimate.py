@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import ModelConfig, SamplingConfig
 from ..types import LatentSpec
 from .guidance import SignalFusion
-from .history import plan_chunks
+from .history import Chunk, plan_chunks
 from .windows import make_windows
 
 # Live activations of one window, in tensors of the first level's size: SD1.5 on 16 frames of 512 x 512 in
@@ -80,6 +82,14 @@ def plan_run(num_frames: int, sampling: SamplingConfig, *, history: int = 0) -> 
             at_once = max(at_once, min(sampling.window, frames) + before)
         before = min(sampling.history, frames)
     return RunPlan(len(chunks), passes, calls, max(len(chunk) for chunk in chunks), at_once)
+
+
+def count_windows(chunks: Sequence[Chunk], sampling: SamplingConfig) -> int:
+    """Windows that will be denoised over some chunks and all their steps."""
+    windows = make_windows(sampling)
+    lengths = Counter(len(chunk) for chunk in chunks)  # of thousands of chunks, one or two
+    steps = range(sampling.steps)
+    return sum(count * len(windows.windows(step, frames)) for frames, count in lengths.items() for step in steps)
 
 
 def activation_memory(config: ModelConfig, spec: LatentSpec, *, frames: int, itemsize: int) -> int:

@@ -10,12 +10,13 @@ which is one weighted sum of the four; a branch whose weight is zero is never co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..bounds import Share, check_settings
+from ..config import Scale
 from ..errors import InputError
 from ..types import Branch
 
@@ -35,17 +36,15 @@ class SignalFusion:
     Source: Stable Video-Driven Portraits, signal fusion; its authors use 2, 2.5 and 1.
     """
 
-    identity: float = 1.0
-    motion: float = 1.0
-    continuity: float = 1.0
-    start: float = 0.0
-    end: float = 1.0
+    identity: Scale = 1.0
+    motion: Scale = 1.0
+    continuity: Scale = 1.0
+    start: Share = 0.0
+    end: Share = 1.0
 
     def __post_init__(self) -> None:
-        scales = (self.identity, self.motion, self.continuity)
-        if not all(math.isfinite(scale) for scale in scales):
-            raise InputError(f"guidance scales {scales}: use finite numbers; 1 turns a scale off")
-        if not 0 <= self.start <= self.end <= 1:
+        check_settings(self, what="guidance ")
+        if self.start > self.end:
             raise InputError(
                 f"guidance start {self.start}, end {self.end}: need 0 <= start <= end <= 1; 0 and 1 guide all steps"
             )

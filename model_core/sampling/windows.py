@@ -10,14 +10,17 @@ from ``length`` to almost ``2 * length`` frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 
+from ..bounds import Bounds, check_settings
 from ..config import SamplingConfig
 from ..errors import InputError
 
 Blend = Literal["uniform", "linear", "gaussian"]
+Length = Annotated[int, Bounds(1, 100_000)]
+Overlap = Annotated[int, Bounds(0, 100_000)]
 
 _GAUSSIAN_VARIANCE = 0.01  # of a window's length: FollowYourEmoji's
 
@@ -66,19 +69,18 @@ class CyclicOverlap:
         ends keep their full length, so that the network never sees fewer frames than it was trained with.
     """
 
-    length: int
-    overlap: int
+    length: Length
+    overlap: Overlap
     cyclic: bool = True
     blend: Blend = "uniform"
 
     def __post_init__(self) -> None:
+        check_settings(self, what="window ")
         if not 0 <= self.overlap < self.length:
             raise InputError(
                 f"window {self.length}, overlap {self.overlap}: the overlap must be at least 0 and smaller "
                 f"than the window; try an overlap of {max(self.length, 1) // 4}"
             )
-        if self.blend not in get_args(Blend):
-            raise InputError(f"blend {self.blend!r}: choose one of {', '.join(get_args(Blend))}")
 
     @property
     def stride(self) -> int:
@@ -139,12 +141,13 @@ class WrappedWindows:
             without guidance: a bug, which makes overlaps glow.
     """
 
-    length: int
-    overlap: int
-    dilations: int = 1
+    length: Length
+    overlap: Overlap
+    dilations: Annotated[int, Bounds(1, 16)] = 1
     averaged: bool = True
 
     def __post_init__(self) -> None:
+        check_settings(self, what="window ")
         CyclicOverlap(self.length, self.overlap)  # the same limits
 
     def windows(self, step: int, num_frames: int) -> list[Window]:

@@ -20,10 +20,11 @@ import functools
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..images import to_float
 from ..motion.random_scaling import random_scaling
+from ..paths import readable_file, writing
 from ..types import MotionKind
 from .carried import carried_sample
 from .config import DataConfig
@@ -44,6 +46,8 @@ from .masked import masked_sample
 from .photos import photo_pairs
 
 _RECORD = "prepared"
+_DAMAGES = (OSError, ValueError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zip raise on an archive that is none, or a broken one."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,33 @@ class ClipFile:
 
     path: Path
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the clip's arrays, by their headers alone; errors as ``load``."""
+        readable_file(self.path, name="clip")
+        shapes = {}
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for member in archive.namelist():
+                    with archive.open(member) as file:
+                        shapes[member.removesuffix(".npy")] = _header_shape(file)
+        except _DAMAGES as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+        self._check_names(shapes)
+        return shapes
+
     def load(self, *, driver: bool = True) -> dict[str, np.ndarray]:
         """The arrays of the clip, without other identities' if asked; a file that is no clip is an InputError."""
+        readable_file(self.path, name="clip")
         with self._opened() as data:
             wanted = (name for name in data.files if driver or not name.startswith("driving"))
             arrays = {name: data[name] for name in wanted if name != _RECORD}
+        self._check_names(arrays)
+        return arrays
+
+    def _check_names(self, arrays: Collection[str]) -> None:
         missing = sorted({"images", "foreground", "landmarks"} - set(arrays))
         if missing:
             raise InputError(f"{self.path}: not a prepared clip, {missing} are missing; prepare it again")
-        return arrays
 
     def record(self) -> dict[str, Any]:
         """What ``write_clip`` was told of the clip; empty where it was told nothing."""
@@ -77,8 +99,15 @@ class ClipFile:
         try:
             with np.load(self.path, allow_pickle=False) as data:
                 yield data
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except _DAMAGES as error:
             raise InputError(f"{self.path}: cannot be read ({error}); remove it and prepare the clip again") from error
+
+
+def _header_shape(file: IO[bytes]) -> tuple[int, ...]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape: tuple[int, ...] = read(file)[0]
+    return shape
 
 
 def write_clip(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any] | None = None) -> None:
@@ -88,7 +117,7 @@ def write_clip(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str
         record: of what it was made, and how; plain values.
     """
     told = {} if record is None else {_RECORD: np.array(json.dumps(record))}
-    with atomic_path(path) as partial:
+    with writing(path), atomic_path(path) as partial:
         np.savez(partial, allow_pickle=False, **arrays, **told)
 
 

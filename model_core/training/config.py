@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast
 
-import yaml
-
+from ..bounds import Bounds, Share, check_settings, shown
 from ..config import ModelConfig
-from ..errors import InputError
+from ..errors import CheckpointError, InputError
+from ..families import check_config
 from ..models import find_model, read_config
+from ..plain import from_yaml, read_text
+
+_Steps = Annotated[int, Bounds(1, 1_000_000_000)]
+_Weight = Annotated[float, Bounds(0, 1000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +46,22 @@ class DataConfig:
 
     folder: str | None = None
     folders: dict[str, float] | None = None
-    frames: int = 2
-    history: int = 0
-    cross_identity: float = 0.5
-    detector_jitter: float = 0.3
+    frames: Annotated[int, Bounds(1, 1024)] = 2
+    history: Annotated[int, Bounds(0, 1024)] = 0
+    cross_identity: Share = 0.5
+    detector_jitter: Share = 0.3
     random_scaling: bool = True
-    colour_augment: float = 0.7
-    driver_colours: float = 0.5
-    mask_faults: float = 0.15
-    limit: int = 0
+    colour_augment: Share = 0.7
+    driver_colours: Share = 0.5
+    mask_faults: Share = 0.15
+    limit: Annotated[int, Bounds(0, 1_000_000_000)] = 0
     photos: str | None = None
-    photo_share: float = 0.5
-    mirror: float = 0.0
-    crop: int = 0
+    photo_share: Share = 0.5
+    mirror: Share = 0.0
+    crop: Annotated[int, Bounds(0, 8192)] = 0
 
     def __post_init__(self) -> None:
+        check_settings(self, what="data: ")
         if (self.folder is None) == (self.folders is None):
             raise InputError("data: give either 'folder' or 'folders'")
         if self.folders is not None and (not self.folders or min(self.folders.values()) <= 0):
@@ -84,15 +89,18 @@ class OptimConfig:
         mixed_precision: "no", "bf16" or "fp16".
     """
 
-    steps: int
-    batch: int = 8
-    lr: float = 1e-3
-    warmup: int = 100
-    final: float = 0.05
-    weight_decay: float = 0.01
-    grad_clip: float = 1.0
-    ema: float = 0.999
+    steps: _Steps
+    batch: Annotated[int, Bounds(1, 100_000)] = 8
+    lr: Annotated[float, Bounds(0, 1)] = 1e-3
+    warmup: Annotated[int, Bounds(0, 1_000_000_000)] = 100
+    final: Share = 0.05
+    weight_decay: Share = 0.01
+    grad_clip: Annotated[float, Bounds(0, 1_000_000, above=True)] = 1.0
+    ema: Annotated[float, Bounds(0, 0.999999)] = 0.999
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+
+    def __post_init__(self) -> None:
+        check_settings(self, what="optim: ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,19 +125,27 @@ class ConditionConfig:
             0 sets no limit. Norms follow them, so nothing else keeps them within the range of float16.
     """
 
-    unconditional: float = 0.05
-    reference: float = 0.05
-    history_after: float = 0.5
-    high_noise: float = 2.0
-    person_weight: float = 1.0
-    component_weight: float = 4.0
-    mouth_weight: float = 0.0
-    eye_weight: float = 0.0
-    validity_weight: float = 0.0
+    unconditional: Share = 0.05
+    reference: Share = 0.05
+    history_after: Share = 0.5
+    high_noise: Annotated[float, Bounds(0, 100, above=True)] = 2.0
+    person_weight: _Weight = 1.0
+    component_weight: _Weight = 4.0
+    mouth_weight: _Weight = 0.0
+    eye_weight: _Weight = 0.0
+    validity_weight: _Weight = 0.0
     loss: Literal["squared", "pixels"] = "squared"
-    own_estimate: float = 0.0
+    own_estimate: Share = 0.0
     clean_loss: bool = False
-    activation_limit: float = 0.0
+    activation_limit: Annotated[float, Bounds(0, 1_000_000)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_settings(self, what="condition: ")
+        if self.unconditional + self.reference > 1:
+            raise InputError(
+                f"condition: unconditional {self.unconditional} and reference {self.reference}: together they must be "
+                "at most 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +170,16 @@ class TrainConfig:
     stage: Literal[1, 2] = 1
     output: str = "runs/train"
     init_from: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Bounds(0, 2**40)] = 0
     base_from: str | None = None
-    save_every: int = 500
-    log_every: int = 10
-    sheet_every: int = 500
+    save_every: _Steps = 500
+    log_every: _Steps = 10
+    sheet_every: _Steps = 500
     compile: bool = False
 
     def __post_init__(self) -> None:
+        check_settings(self)
+        check_config(self.model)
         sampling, data = self.model.sampling, self.data
         if self.stage == 2 and (data.frames, data.history) != (sampling.window, sampling.history):
             raise InputError(
@@ -179,40 +197,17 @@ class TrainConfig:
 def _build(cls: type[Any], values: Any, where: str) -> Any:
     """A dataclass from a part of the file; what does not belong there is an InputError."""
     if not isinstance(values, dict):
-        raise InputError(f"{where}: settings are needed here, not {values!r}")
-    types = get_type_hints(cls)
-    unknown = sorted(set(values) - set(types))
-    if unknown:
-        raise InputError(f"{where}: unknown settings {unknown}; known are {sorted(types)}")
+        raise InputError(f"{where}: settings are needed here, not {shown(values)}")
     fields = dataclasses.fields(cls)
+    known = {field.name for field in fields}
+    unknown = sorted(str(name) for name in set(values) - known)
+    if unknown:
+        raise InputError(f"{where}: unknown settings {unknown}; known are {sorted(known)}")
     needed = {f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
     missing = sorted(needed - set(values))
     if missing:
         raise InputError(f"{where}: settings {missing} are missing")
-    return cls(**{key: _checked(value, types[key], f"{where}: {key}") for key, value in values.items()})
-
-
-def _checked(value: Any, wanted: Any, where: str) -> Any:
-    """The value if it is of the type of its setting."""
-    if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML takes 1e-3, without a dot, for text
-        except ValueError:
-            pass
-    choices = get_args(wanted)
-    if dict[str, float] in choices and isinstance(value, dict):
-        return {str(key): _checked(share, float, f"{where}: {key}") for key, share in value.items()}
-    choices = tuple(get_origin(choice) or choice for choice in choices)
-    if get_origin(wanted) is Literal:
-        fits = value in choices
-    elif wanted is int:
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        fits = isinstance(value, choices or wanted)
-    if not fits:
-        names = [str(getattr(choice, "__name__", choice)) for choice in choices or (wanted,)]
-        raise InputError(f"{where}: {value!r} does not fit; choose {' or '.join(names)}")
-    return value
+    return cls(**values)
 
 
 def _model_config(values: dict[str, Any], where: str) -> ModelConfig:
@@ -222,27 +217,26 @@ def _model_config(values: dict[str, Any], where: str) -> ModelConfig:
         raise InputError(f"{where}: give either 'model' or 'init_from'")
     if not isinstance(model, dict):
         raise InputError(f"{where}: model: settings are needed here, not {model!r}")
-    base = read_config(find_model(start)) if start else ModelConfig(name=str(model.get("name", "portrait")))
+    if start is not None and not isinstance(start, str):
+        raise InputError(f"{where}: init_from {shown(start)}: must be text, a model's name or file")
+    base = read_config(find_model(start)) if start else ModelConfig(name="portrait")
     settings = base.to_dict()
-    unknown = sorted(set(model) - set(settings))
+    unknown = sorted(str(name) for name in set(model) - set(settings))
     if unknown:
         raise InputError(f"{where}: model: unknown settings {unknown}; known are {sorted(settings)}")
     for key, value in model.items():
-        settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+        grouped = isinstance(settings[key], dict)
+        if grouped and not isinstance(value, dict):
+            raise InputError(f"{where}: model.{key}: settings are needed here, not {shown(value)}")
+        settings[key] = {**settings[key], **value} if grouped else value
     try:
-        made = ModelConfig.from_dict(settings)
+        return ModelConfig.from_dict(settings)
     except TypeError as error:
         raise InputError(f"{where}: model: {error}") from error
-    return made
 
 
 def _read(path: str | Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"training config {path}: {error.strerror}; give an existing YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"training config {path}: not YAML ({error})") from error
+    values = from_yaml(read_text(path, name="training config"), name=f"training config {path}")
     if not isinstance(values, dict):
         raise InputError(f"training config {path}: holds no settings; see model_core/training/configs")
     return values
@@ -268,7 +262,10 @@ def load_train_config(path: str | Path, overrides: dict[str, Any] | None = None)
     values = _read(path)
     for key, value in (overrides or {}).items():
         _override(values, key, value)
-    values["model"] = _model_config(values, str(path))
-    parts = {"data": DataConfig, "optim": OptimConfig, "condition": ConditionConfig}
-    built = {name: _build(cls, values.get(name, {}), f"{path}: {name}") for name, cls in parts.items()}
-    return cast(TrainConfig, _build(TrainConfig, {**values, **built}, str(path)))
+    try:
+        values["model"] = _model_config(values, "model")
+        parts = {"data": DataConfig, "optim": OptimConfig, "condition": ConditionConfig}
+        built = {name: _build(cls, values.get(name, {}), name) for name, cls in parts.items()}
+        return cast(TrainConfig, _build(TrainConfig, {**values, **built}, "settings"))
+    except (InputError, CheckpointError) as error:
+        raise InputError(f"training config {path}: {error}") from error

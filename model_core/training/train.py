@@ -25,6 +25,7 @@ from ..models import PortraitModel, build_model, load_model, save_model
 from ..sampling.schedule import training_scheduler
 from ..weights.load import load_strict
 from ..weights.sd3 import null_prompt, read_sd3
+from .check import check_run, full_disks_named, named_by_the_loader
 from .checkpoints import load_checkpoint, save_checkpoint
 from .clips import ClipDataset
 from .config import TrainConfig
@@ -161,8 +162,9 @@ class Run:
             for item in range(config.optim.batch)
         ]
         loader = DataLoader(Subset(dataset, indices), batch_size=config.optim.batch, num_workers=1)
-        for batch in loader:
-            yield {key: value.to(self.accelerator.device) for key, value in batch.items()}
+        with named_by_the_loader():
+            for batch in loader:
+                yield {key: value.to(self.accelerator.device) for key, value in batch.items()}
 
     def train_step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
@@ -231,6 +233,7 @@ def train(config: TrainConfig, *, progress: bool = True) -> Path:
         InputError: the output folder holds another run, or another process is at work in it.
         CheckpointError: none of its checkpoints can be read.
     """
+    check_run(config)
     accelerator = _accelerator(config)
     with _held(config, accelerator):
         return _train(Run(config, accelerator), config, progress=progress)
@@ -275,7 +278,8 @@ def _train(run: Run, config: TrainConfig, *, progress: bool) -> Path:
             if run.step % config.log_every == 0:
                 bar.set_postfix(loss=f"{log.write(run.step):.4f}")
         if run.step % config.save_every == 0 or run.step == config.optim.steps:
-            run.save()
+            with full_disks_named(run.output):
+                run.save()
             if main and run.step < config.optim.steps:
                 run.export()
         if main and run.step % config.sheet_every == 0:

@@ -21,6 +21,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from ..errors import InputError, VideoError
 from ..images import IMAGE_SUFFIXES, read_pixels, rgb_pixels
+from ..paths import exists, readable_file, readable_folder
 from .hdr import HDR_TRANSFERS, tone_mapped
 
 DEFAULT_FPS = Fraction(25)
@@ -360,6 +361,7 @@ def _open_image(path: Path) -> Image.Image:
 
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         raise VideoError(f"video {path}: no such file or folder; check the path")
-    return path
+    check = readable_folder if path.is_dir() else readable_file
+    return check(path, name="video", error=VideoError)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 
+from ..bounds import Bounds
 from ..errors import InputError
 from .portrait import PortraitLayers
-
-OutputSize = Literal["model", "portrait"] | int
-"""Of a result: the model's frame, the whole portrait's own size, or the portrait with a long side of that length."""
 
 LONGEST = 2048
 """The long side beyond which a result of the portrait's own size is scaled down."""
 
 _SHORTEST = 64
+
+OutputSize = Literal["model", "portrait"] | Annotated[int, Bounds(_SHORTEST, 2 * LONGEST)]
+"""Of a result: the model's frame, the whole portrait's own size, or the portrait with a long side of that length."""
+
 _NOISE = 7.0  # of 255: a change of this size is halved where the portrait is valid
 _EDGE = 0.06  # shares of the window over which the network's change fades out towards its border
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ModelNotFoundError
+from ..errors import CheckpointError, ModelNotFoundError
+from ..paths import exists, readable_folder
 from .io import WEIGHTS_SUFFIXES
 
 _PIPELINE = "model_index.json"
@@ -22,8 +23,9 @@ def weight_files(path: Path) -> list[Path]:
     Raises:
         ModelNotFoundError: there is no such path, or no weights in the folder.
     """
-    if not path.is_dir():
+    if not exists(path) or not path.is_dir():
         return [path]
+    readable_folder(path, name="model folder", error=CheckpointError)
     folders = [path, *sorted(sub for sub in path.iterdir() if sub.is_dir() and sub.name not in _UNUSED)]
     if (path / _PIPELINE).is_file():
         folders = folders[1:]
@@ -35,7 +37,7 @@ def weight_files(path: Path) -> list[Path]:
 
 def holds_weights(folder: Path) -> bool:
     """Whether ``weight_files`` would find any; nothing is opened."""
-    if not folder.is_dir():
+    if not exists(folder) or not folder.is_dir():
         return False
     return any(_weights(file) for pattern in ("*", "*/*") for file in folder.glob(pattern))
 

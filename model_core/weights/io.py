@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ModelNotFoundError
 from ..files import atomic_path
+from ..paths import exists, readable_file
 
 TORCH_SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".bin"})
 WEIGHTS_SUFFIXES = TORCH_SUFFIXES | {".safetensors"}
@@ -35,6 +36,8 @@ _FOREIGN_STARTS = {
 _KNOWN_SUFFIXES = f"a weights file ends in one of {', '.join(sorted(WEIGHTS_SUFFIXES))}."
 _SHOWN_KEYS = 8
 _COMPARED_AT_ONCE = 2**20
+_MOST_GROWTH = 8
+_SMALL = 2**25  # bytes that may be unpacked from however few
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -125,6 +128,7 @@ def _unpickled(path: Path, *, device: str | torch.device, mapped: bool = False) 
     Args:
         mapped: leave the tensors on disk until they are used; files from before torch 1.6 cannot, and are read.
     """
+    _refuse_bomb(path)
     try:
         mapped = mapped and zipfile.is_zipfile(path)
         content = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
@@ -142,6 +146,21 @@ def _unpickled(path: Path, *, device: str | torch.device, mapped: bool = False) 
         raise CheckpointError(f"{path} holds no state dict: name to tensor, or that under `state_dict`.")
     beside = [*(outer if inner is not outer else ()), *(key for key in entries if str(key) not in tensors)]
     return tensors, [str(key) for key in beside if key != "state_dict"]
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Weights hardly shrink when they are zipped: what would grow many times over is not unpacked to find that out."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, *_TORCH_ERRORS):
+        return  # no zip, or a broken one: torch says what is wrong with it
+    size = path.stat().st_size
+    if unpacked > max(_MOST_GROWTH * size, _SMALL):
+        raise CheckpointError(
+            f"{path} would grow from {size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB when it is unpacked, which no "
+            f"weights do; it was not opened. {_AGAIN}"
+        )
 
 
 class WeightsFile:
@@ -226,9 +245,9 @@ def _opened(path: str | os.PathLike[str], *, device: str) -> Iterator[safe_open]
 
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    if not path.is_file():
+    if not exists(path) or not path.is_file():
         raise ModelNotFoundError(f"{path}: no such weights file. Check the name and the folder.")
-    return path
+    return readable_file(path, name="weights", error=CheckpointError)
 
 
 def _remedy(path: Path) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..backbones.unet.config import UNetConfig
+from ..bounds import check_arguments, check_values, listed
 from ..config import AutoencoderConfig, ModelConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
 from .detect import Recognised, recognise
 from .folder import weight_files
 from .formats.piece import Piece
@@ -103,7 +104,10 @@ def survey(
     chosen = _preset(preset) if preset else found.preset
     settings = _with_overrides(_settings(chosen, found.pieces, name=_name(paths)), overrides or {})
     missing = tuple(role for role in chosen.needs if role not in found.pieces and _needed(role, settings))
+    config = _config(settings)
     problems = [*found.problems, *_file_problems(files), *_misfits(found.pieces, settings)]
+    if not missing and not problems:
+        problems += _contradictions(config)
     if "pose_guider_2" in found.pieces and settings["backbone"]["pose_guiders"] == 1:
         problems.append(f"{found.pieces['pose_guider_2'].header.path.name}: {chosen.title} has one PoseGuider only")
     return Survey(
@@ -113,7 +117,7 @@ def survey(
         missing,
         tuple(problems),
         found.notes,
-        ModelConfig.from_dict(settings),
+        config,
         tuple(_source(role, piece) for role, piece in found.pieces.items()),
     )
 
@@ -208,6 +212,30 @@ def _with_overrides(settings: dict[str, Any], overrides: Overrides, place: str =
         nested = isinstance(settings.get(key), dict) and isinstance(value, Mapping)
         merged[key] = _with_overrides(settings[key], value, f"{place}{key}.") if nested else value
     return merged
+
+
+def _config(settings: dict[str, Any]) -> ModelConfig:
+    """The config; a CheckpointError where a setting is none that a network can have."""
+    backbone = {name: listed(value) for name, value in settings["backbone"].items()}
+    try:
+        config = ModelConfig.from_dict(settings)
+        check_values(UNetConfig, backbone, what="backbone.")
+        check_arguments(backbone["image_encoder"], what="backbone.image_encoder.")
+    except (InputError, TypeError) as error:
+        raise CheckpointError(f"these files with these overrides: {error}") from error
+    return config
+
+
+def _contradictions(config: ModelConfig) -> list[str]:
+    """What of a config whose parts are all there does not go together."""
+    try:
+        networks = UNetConfig(**config.backbone)
+    except CheckpointError as error:
+        return [str(error)]
+    most, frames = networks.frames_at_most, config.sampling.window + config.sampling.history
+    if most is None or frames <= most:
+        return []
+    return [f"windows of {frames} frames are sampled, of which the motion modules know {most}"]
 
 
 def _file_problems(files: Iterable[Recognised]) -> list[str]:

@@ -112,7 +112,7 @@ def test_no_list_and_an_empty_one(folder, capsys):
     assert run(folder, "# nothing") == 2
     assert "has no lines" in capsys.readouterr().err
     assert main(["animate", "--batch", str(folder / "none.jsonl")]) == 2
-    assert "none.jsonl: cannot be read" in capsys.readouterr().err
+    assert "none.jsonl: no such file" in capsys.readouterr().err
     assert main(["animate", "--ray"]) == 2
     assert "give the list with --batch" in capsys.readouterr().err
     assert main(["animate"]) == 2

@@ -43,13 +43,13 @@ def test_what_is_said_counts() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--steps", "-1"), "--steps -1: must be at least 0"),
-        (("--window", "0"), "--window 0: must be at least 1"),
-        (("--chunk", "0"), "--chunk 0: must be at least 1"),
-        (("--history", "-2"), "--history -2: must be at least 0"),
-        (("--denoise", "0"), "denoise 0.0: must be above 0 and at most 1"),
-        (("--denoise", "1.2"), "denoise 1.2: must be above 0 and at most 1"),
-        (("--denoise", "nan"), "denoise nan: must be above 0 and at most 1"),
+        (("--steps", "-1"), "--steps -1: must be from 0 to 1000"),
+        (("--window", "0"), "--window 0: must be from 1 to 1024"),
+        (("--chunk", "0"), "--chunk 0: must be from 1 to 100000"),
+        (("--history", "-2"), "--history -2: must be from 0 to 1024"),
+        (("--denoise", "0"), "--denoise 0.0: must be above 0 and at most 1"),
+        (("--denoise", "1.2"), "--denoise 1.2: must be above 0 and at most 1"),
+        (("--denoise", "nan"), "--denoise nan: must be above 0 and at most 1"),
     ],
 )
 def test_impossible_words_are_named(words: tuple[str, str], message: str) -> None:

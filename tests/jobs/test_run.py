@@ -475,7 +475,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(job, do, tmp_p
     (tmp_path / "file").write_text("in the way")
     seen = looks(monkeypatch, square_analyzer)
     for output, words in (
-        (tmp_path / "file" / "made.mp4", "folder cannot be written"),
+        (tmp_path / "file" / "made.mp4", "cannot be written there"),
         (tmp_path / "made.gif", "unknown type '.gif'"),
         (tmp_path, "unknown type"),
     ):

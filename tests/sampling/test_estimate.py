@@ -11,7 +11,8 @@ import torch
 
 from model_core.config import ModelConfig, SamplingConfig, ScheduleConfig
 from model_core.pipeline import PortraitReference, sample_clip
-from model_core.sampling.estimate import activation_memory, estimate_memory, plan_run
+from model_core.sampling.estimate import activation_memory, count_windows, estimate_memory, plan_run
+from model_core.sampling.history import plan_chunks
 from model_core.types import HistoryFrames, LatentSpec, MotionSignal
 
 SPEC = LatentSpec(channels=2, stride=4)
@@ -99,9 +100,13 @@ def test_without_steps_the_network_never_runs():
 
 
 def test_a_plan_speaks_of_windows_and_chunks():
-    plan = plan_run(20, SamplingConfig(steps=2, window=8, overlap=2, chunk=10, history=3, continuity=3.0, cyclic=False))
+    sampling = SamplingConfig(steps=2, window=8, overlap=2, chunk=10, history=3, continuity=3.0, cyclic=False)
+    plan = plan_run(20, sampling)
     assert (plan.chunks, plan.chunk_frames, plan.frames_at_once) == (2, 10, 11)
     assert plan.windows == 2 * 2 * 2
+    assert count_windows(plan_chunks(20, 10), sampling) == plan.windows
+    assert count_windows(plan_chunks(20, 10)[1:], sampling) == plan.windows // 2
+    assert count_windows(plan_chunks(20, 10), replace(sampling, steps=0)) == 0
     # one branch, and in the second chunk's first window of each step a second one, which weighs its history
     assert plan.network_calls == plan.windows + 2
 

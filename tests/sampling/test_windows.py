@@ -124,7 +124,7 @@ def test_the_linear_taper_is_as_long_as_the_overlap() -> None:
 
 @pytest.mark.parametrize(("length", "overlap"), [(0, 0), (4, 4), (4, 5), (4, -1), (-2, 0)])
 def test_bad_values_are_named(length: int, overlap: int) -> None:
-    with pytest.raises(InputError, match=rf"window {length}, overlap {overlap}.*try"):
+    with pytest.raises(InputError, match=rf"window .*({length}|{overlap})"):
         CyclicOverlap(length, overlap)
 
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import resource
 import struct
+import zipfile
 from contextlib import suppress
 
 import pytest
@@ -183,6 +184,27 @@ def test_a_damaged_torch_file_never_fails_otherwise(tmp_path, data, zipped):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with suppress(CheckpointError):
         read_torch(path)
+
+
+def zipped_again(path, target, *, more=b""):
+    """The same archive, compressed, with so many further bytes in it."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+        for entry in old.infolist():
+            new.writestr(entry, old.read(entry), zipfile.ZIP_DEFLATED)
+        new.writestr("more", more)
+    return target
+
+
+def test_a_zip_bomb_is_refused_by_its_own_directory(tmp_path, monkeypatch):
+    torch.save({"w": torch.rand(1000)}, tmp_path / "whole.pth")
+    bomb = zipped_again(tmp_path / "whole.pth", tmp_path / "bomb.pth", more=bytes(2**26))
+    assert bomb.stat().st_size < 2**17
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was unpacked"))
+    with pytest.raises(CheckpointError, match=r"bomb\.pth would grow from 0\.1 MB to 67 MB.*not opened"):
+        read_torch(bomb)
+    small = zipped_again(tmp_path / "whole.pth", tmp_path / "small.pth", more=bytes(2**20))
+    with pytest.raises(pytest.fail.Exception, match="unpacked"):  # a little growth hurts nobody
+        read_torch(small)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": [torch.ones(1)]}])

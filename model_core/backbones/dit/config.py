@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from ...bounds import LAYERS, Bounds, check_settings, listed
+from ...config import Width
 from ...errors import CheckpointError
 from ..redraw import WIDTHS
 
@@ -19,7 +21,10 @@ _OURS = (
     "redraw_widths",
     "redraw_depth",
     "conditions_beside",
+    "trained_frames",
 )
+_Block = Annotated[int, Bounds(0, 255)]
+_MOST_POSITIONS = 2**29  # numbers in the table of positions, which takes memory before any weight is read: 2 GB
 _TUPLES = ("dual_attention_layers", "video_attention_after", "redraw_widths")
 
 
@@ -42,34 +47,43 @@ class DiTConfig:
         redraw_widths, redraw_depth: shape of the network that does so, see redraw.py.
         conditions_beside: a noisy token is also given, each through a matrix, the reference's and the driving token of
             its own place (ours, for narrow models: attention alone takes long to learn where that is).
+        trained_frames: frames of the samples, history included, that video attention is trained on: numbers of frames
+            beyond them mean nothing to it. 0 does not say.
     """
 
-    sample_size: int = 128
-    patch_size: int = 2
-    in_channels: int = 16
-    out_channels: int = 16
-    num_layers: int = 24
-    attention_head_dim: int = 64
-    num_attention_heads: int = 24
-    joint_attention_dim: int = 4096
-    caption_projection_dim: int = 1536
-    pooled_projection_dim: int = 2048
-    pos_embed_max_size: int = 384
-    dual_attention_layers: tuple[int, ...] = tuple(range(13))
+    sample_size: Annotated[int, Bounds(1, 4096)] = 128
+    patch_size: Annotated[int, Bounds(1, 64)] = 2
+    in_channels: Width = 16
+    out_channels: Width = 16
+    num_layers: Annotated[int, Bounds(1, 256)] = 24
+    attention_head_dim: Width = 64
+    num_attention_heads: Width = 24
+    joint_attention_dim: Annotated[int, Bounds(1, 65536)] = 4096
+    caption_projection_dim: Annotated[int, Bounds(1, 65536)] = 1536
+    pooled_projection_dim: Annotated[int, Bounds(1, 65536)] = 2048
+    pos_embed_max_size: Annotated[int, Bounds(1, 1024)] = 384
+    dual_attention_layers: Annotated[tuple[_Block, ...], LAYERS] = tuple(range(13))
     qk_norm: str | None = "rms_norm"
-    latent_stride: int = 8
-    prompt_tokens: int = 333
-    video_attention_after: tuple[int, ...] = (3, 7, 11, 15, 19, 23)
+    latent_stride: Annotated[int, Bounds(1, 64)] = 8
+    prompt_tokens: Annotated[int, Bounds(0, 4096)] = 333
+    video_attention_after: Annotated[tuple[_Block, ...], LAYERS] = (3, 7, 11, 15, 19, 23)
     video_attention: Literal["full", "factorised"] = "full"
     baseline: bool = False
     redraw: bool = False
-    redraw_widths: tuple[int, ...] = WIDTHS
-    redraw_depth: int = 0
+    redraw_widths: Annotated[tuple[Width, ...], Bounds(2, 8)] = WIDTHS
+    redraw_depth: Annotated[int, Bounds(0, 16)] = 0
     conditions_beside: bool = False
+    trained_frames: Annotated[int, Bounds(0, 4096)] = 0
 
     def __post_init__(self) -> None:
-        for name in _TUPLES:  # JSON knows lists only
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in _TUPLES:
+            object.__setattr__(self, name, listed(getattr(self, name)))
+        check_settings(self, what="DiT config: ", error=CheckpointError)
+        if self.pos_embed_max_size**2 * self.width > _MOST_POSITIONS:
+            raise CheckpointError(
+                f"DiT config: pos_embed_max_size {self.pos_embed_max_size} with tokens of width {self.width}: a table "
+                f"of more than {_MOST_POSITIONS} numbers; choose a smaller one"
+            )
         if self.caption_projection_dim != self.width:
             raise CheckpointError(
                 f"DiT config: prompt tokens of width {self.caption_projection_dim} cannot join image tokens of width "
@@ -82,8 +96,11 @@ class DiTConfig:
         beyond = [k for k in self.video_attention_after if not 0 <= k < self.num_layers]
         if beyond:
             raise CheckpointError(f"DiT config: video_attention_after {beyond}: there are {self.num_layers} blocks")
-        if self.video_attention not in ("full", "factorised"):
-            raise CheckpointError(f"DiT config: video_attention {self.video_attention!r}: choose full or factorised")
+
+    @property
+    def frames_at_most(self) -> int | None:
+        """Of a window with its history: as many as video attention is trained on; None where nobody says."""
+        return self.trained_frames or None
 
     @property
     def width(self) -> int:

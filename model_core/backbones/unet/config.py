@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from ...bounds import Bounds, check_arguments, check_settings, listed
+from ...config import Width
 from ...errors import CheckpointError
 from ...types import PredictionType
 from ..redraw import WIDTHS
 
+_LEVELS = Bounds(1, 8)
 _TUPLES = ("block_out_channels", "down_attention", "up_attention", "pose_guider_channels", "redraw_widths")
 
 
@@ -73,20 +76,20 @@ class UNetConfig:
             then a guidance scale weighs the reference alone. In signal fusion it does not.
     """
 
-    latent_channels: int = 4
-    latent_stride: int = 8
-    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    layers_per_block: int = 2
-    down_attention: tuple[bool, ...] = (True, True, True, False)
-    up_attention: tuple[bool, ...] = (False, True, True, True)
-    attention_heads: int = 8
-    cross_attention_dim: int = 768
-    norm_num_groups: int = 32
-    pose_guider_channels: tuple[int, ...] = (16, 32, 96, 256)
+    latent_channels: Width = 4
+    latent_stride: Annotated[int, Bounds(1, 64)] = 8
+    block_out_channels: Annotated[tuple[Width, ...], _LEVELS] = (320, 640, 1280, 1280)
+    layers_per_block: Annotated[int, Bounds(1, 16)] = 2
+    down_attention: Annotated[tuple[bool, ...], _LEVELS] = (True, True, True, False)
+    up_attention: Annotated[tuple[bool, ...], _LEVELS] = (False, True, True, True)
+    attention_heads: Width = 8
+    cross_attention_dim: Width = 768
+    norm_num_groups: Width = 32
+    pose_guider_channels: Annotated[tuple[Width, ...], _LEVELS] = (16, 32, 96, 256)
     temporal: bool = True
-    motion_heads: int = 8
-    motion_max_length: int = 32
-    motion_norm_groups: int = 0
+    motion_heads: Width = 8
+    motion_max_length: Annotated[int, Bounds(1, 4096)] = 32
+    motion_norm_groups: Annotated[int, Bounds(0, 16384)] = 0
     motion_mid_block: bool = True
     joint_norm: bool = False
     image_encoder: dict[str, Any] = field(default_factory=_clip_vit_l)
@@ -99,15 +102,17 @@ class UNetConfig:
     prediction_type: PredictionType = "v_prediction"
     prompt_kind: Literal["embedding", "tokens"] = "embedding"
     prompt_resize: Literal["stretch", "pil_stretch", "pil_crop"] = "stretch"
-    pose_guiders: int = 1
+    pose_guiders: Annotated[int, Bounds(1, 2)] = 1
     reference_blocks: Literal["full", "midup"] = "full"
     round_reference: bool = False
     unconditional_reference: Literal["none", "zeros"] = "none"
     unconditional_motion: bool = False
 
     def __post_init__(self) -> None:
-        for name in _TUPLES:  # JSON knows lists only
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in _TUPLES:
+            object.__setattr__(self, name, listed(getattr(self, name)))
+        check_settings(self, what="UNet config: ", error=CheckpointError)
+        check_arguments(self.image_encoder, what="UNet config: image_encoder.", error=CheckpointError)
         levels = len(self.block_out_channels)
         if len(self.down_attention) != levels or len(self.up_attention) != levels:
             raise CheckpointError(
@@ -126,6 +131,11 @@ class UNetConfig:
                 "UNet config: redraw needs baseline and latents of folded pixels: latent_channels of "
                 "3 * latent_stride ** 2"
             )
+
+    @property
+    def frames_at_most(self) -> int | None:
+        """Of a window with its history: as many as the position tables tell apart; None without temporal layers."""
+        return self.motion_max_length if self.temporal else None
 
     @property
     def in_channels(self) -> int:

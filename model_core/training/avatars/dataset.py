@@ -14,11 +14,15 @@ from .motion import Motion, sample_clip
 from .render import SUPERSAMPLING, render
 from .texture import make_textures
 
+DRIVERS = 3
+"""Other identities that perform the motion of a clip."""
 HELD_OUT_SEED = 10_000_000
 """Seeds from here on are never trained on."""
 
 
-def make_clip(seed: int, *, frames: int, drivers: int = 3, pictured: int = 0, size: int = 128) -> dict[str, np.ndarray]:
+def make_clip(
+    seed: int, *, frames: int, drivers: int = DRIVERS, pictured: int = 0, size: int = 128
+) -> dict[str, np.ndarray]:
     """One identity's clip, with ``drivers`` other identities performing the same motion.
 
     Args:
@@ -50,7 +54,7 @@ def _pictures(identity: Identity, clip: list[Motion], size: int) -> np.ndarray:
 
 
 def write_identity(
-    folder: Path, seed: int, *, frames: int, drivers: int = 3, pictured: int = 0, size: int = 128
+    folder: Path, seed: int, *, frames: int, drivers: int = DRIVERS, pictured: int = 0, size: int = 128
 ) -> Path:
     """Write one clip as ``<seed>.npz``; one that is already there is left as it is.
 

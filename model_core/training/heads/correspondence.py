@@ -22,6 +22,7 @@ from ...faces.blendshapes import BLENDSHAPES
 from ...files import atomic_path
 from ...motion.alignment import face_size
 from ...motion.components import LEFT_IRIS_CENTRE, RIGHT_IRIS_CENTRE
+from ...paths import writing
 from ...types import NUM_LANDMARKS
 from .ict import Head
 from .paint import Colour, Look, eye_middle, paint_skin, painted, turned
@@ -203,5 +204,5 @@ def write_table(path: Path, head: Head, points: MeshPoints) -> None:
         "ict_vertices": torch.from_numpy(points.vertices.astype(np.int32)),
         "ict_weights": torch.from_numpy(points.weights).half(),
     }
-    with atomic_path(path) as partial:
+    with writing(path), atomic_path(path) as partial:
         save_file(tensors, str(partial), metadata={"names": json.dumps(BLENDSHAPES)})

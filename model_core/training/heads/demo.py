@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ...files import atomic_path
+from ...paths import writing
 from ...video.write import VideoWriter
 from .hair import Style
 from .ict import Head
@@ -104,7 +105,7 @@ def write_demo(head: Head, folder: Path, *, progress: Callable[[int], object] | 
         studio = Studio(renderer, head, WOMAN, _PORTRAIT_CAMERA, shadows=Shadows(24, 160))
         picture = studio.picture(_PORTRAIT_POSE, supersampling=3)
         told(1)
-        with atomic_path(folder / PORTRAIT) as partial:
+        with writing(folder / PORTRAIT), atomic_path(folder / PORTRAIT) as partial:
             cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
         yield folder / PORTRAIT
         studio = Studio(renderer, head, MAN, _CLIP_CAMERA)

@@ -8,6 +8,7 @@ Face Attributes", CVPR 2020.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...files import atomic_path
+from ...paths import exists, readable_file, writing
 
 NEUTRAL_OBJ = "generic_neutral_mesh.obj"
 CONVERTED = "ict_facekit.npz"
@@ -94,8 +96,10 @@ def load_head(path: Path) -> Head:
     Raises:
         InputError: there is no head, or it is damaged.
     """
+    if not exists(path):
+        raise InputError(f"head {path}: no such file or folder; give a clone of github.com/ICT-VGL/ICT-FaceKit")
     if path.is_file():
-        return _load_npz(path)
+        return _load_npz(readable_file(path, name="head"))
     folder = path / "FaceXModel" if (path / "FaceXModel").is_dir() else path
     if (folder / CONVERTED).is_file():
         return _load_npz(folder / CONVERTED)
@@ -104,7 +108,7 @@ def load_head(path: Path) -> Head:
             f"head {path}: has no {NEUTRAL_OBJ}; give the folder of a clone of github.com/ICT-VGL/ICT-FaceKit"
         )
     head = _convert(folder)
-    with atomic_path(folder / CONVERTED) as partial:
+    with writing(folder / CONVERTED), atomic_path(folder / CONVERTED) as partial:
         np.savez_compressed(partial, **vars(head))
     return head
 
@@ -113,7 +117,7 @@ def _load_npz(path: Path) -> Head:
     try:
         with np.load(path, allow_pickle=False) as file:
             parts = {name: file[name] for name in Head.__dataclass_fields__}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"head {path}: cannot be read ({error}); remove it and convert the OBJ files again") from error
     for name in ("materials", "expression_names"):
         parts[name] = tuple(parts[name].tolist())

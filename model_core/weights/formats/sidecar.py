@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ...errors import CheckpointError
+from ...bounds import Bounds, misfit, shown
+from ...config import Width
+from ...errors import CheckpointError, InputError
+from ...plain import from_json
 from .piece import Part
 
 _NAME = "config.json"
+_FACTOR = Annotated[float, Bounds(0, 1000, above=True)]
 _CLASSES: dict[Part, tuple[str, ...]] = {
     "unet": ("UNet2DConditionModel", "UNet3DConditionModel"),
     "motion": ("MotionAdapter", "UNetMotionModel"),
@@ -41,28 +44,33 @@ def settings_beside(path: Path, part: Part) -> dict[str, Any]:
         return {}
     config = _read(beside)
     config = {**config, **config.get("vision_config", {})} if part == "image_encoder" else config
-    classes = {config.get("_class_name"), *(config.get("architectures") or ())} - {None}
+    named = [config.get("_class_name"), *_list(config.get("architectures"))]
+    classes = {name for name in named if isinstance(name, str)}
     if classes and not classes & set(_CLASSES[part]):
         return {}
     values = {ours: config[theirs] for theirs, ours in _SETTINGS[part].items() if config.get(theirs) is not None}
     wrong = [name for name, value in values.items() if not _KINDS[name](value)]
     if wrong:
-        raise CheckpointError(f"{beside}: {wrong[0]} is {values[wrong[0]]!r}, which no such network has")
+        raise CheckpointError(f"{beside}: {wrong[0]} is {shown(values[wrong[0]])}, which no such network has")
     return values
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        config = from_json(path.read_text("utf-8"), name="its text")
+    except (OSError, ValueError, InputError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); get it again, or remove it") from error
     if not isinstance(config, dict) or not isinstance(config.get("vision_config", {}), dict):
         raise CheckpointError(f"{path} is no settings file; get it again, or remove it")
     return config
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
+    return misfit(value, Width) == ""
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
@@ -72,5 +80,5 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "motion_norm_groups": _count,
     "num_attention_heads": _count,
     "hidden_act": lambda value: isinstance(value, str),
-    "scaling_factor": lambda value: isinstance(value, (int, float)) and value > 0,
+    "scaling_factor": lambda value: misfit(value, _FACTOR) == "",
 }
