@@ -228,6 +228,19 @@ def carried(config: UNetConfig, frames: int, size: tuple[int, int] = (48, 64)) -
 BASELINE = dataclasses.replace(TINY, baseline=True, reference_pose=True, prediction_type="sample")
 
 
+@pytest.mark.parametrize("config", [TINY, BASELINE], ids=["plain", "reference_pose"])
+def test_the_portrait_s_own_motion_counts_where_the_model_compares_it(config: UNetConfig) -> None:
+    backbone = make(config)
+    randomise_zero_layers(backbone)
+    reference, *_ = inputs(config, 1)
+    first, second = (
+        backbone.encode_reference(dataclasses.replace(reference, motion=motion)).seen.reference
+        for motion in (reference.motion, 1 - reference.motion)
+    )
+    alike = [torch.equal(first[path][0], second[path][0]) for path in first]
+    assert alike and all(alike) != config.reference_pose
+
+
 @pytest.mark.parametrize("config", [TINY, BASELINE], ids=["plain", "baseline"])
 def test_each_branch_sees_only_its_conditions(config: UNetConfig) -> None:
     backbone = make(config)
