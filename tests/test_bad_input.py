@@ -481,7 +481,7 @@ WORKERS = (
     "model_core.jobs.run.find_faces",
     "model_core.jobs.run.analyze_portrait",
     "model_core.commands.compare.analyze_portrait",
-    "model_core.commands.compare.MediaPipeAnalyzer",
+    "model_core.commands.compare.load_analyzer",
     "model_core.commands.evaluate.MediaPipeAnalyzer",
     "model_core.commands.measure.ExpressionReader",
     "model_core.training.prepare.MediaPipeAnalyzer",
@@ -559,7 +559,7 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     resource = pytest.importorskip("resource", reason="FULL DISKS ARE NOT TESTED: no limits on file sizes here")
-    desk.setattr("model_core.commands.compare.MediaPipeAnalyzer", lambda: square_analyzer)
+    desk.setattr("model_core.commands.compare.load_analyzer", lambda: square_analyzer)
     before = fingerprint(folder, folders=False)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
