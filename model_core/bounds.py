@@ -84,6 +84,9 @@ def misfit(value: Any, wanted: Any) -> str:
         return "" if "" in remedies else ", or ".join(remedies)
     if origin is tuple:
         return _tuple_misfit(value, choices, bounds)
+    if origin is dict and isinstance(value, dict) and choices:
+        entries = [(key, misfit(entry, choices[1])) for key, entry in value.items()]
+        return next((f"{shown(key)} {remedy}" for key, remedy in entries if remedy), "")
     kind = object if wanted is Any else origin or wanted
     return "" if isinstance(value, kind) else f"must be {_KINDS.get(kind, f'a {kind.__name__}')}"
 

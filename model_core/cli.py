@@ -15,7 +15,12 @@ from .errors import InputError, PortraitError
 
 
 def _number_or_auto(text: str) -> int | None:
-    return None if text == "auto" else int(text)
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither auto nor a whole number") from error
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:

@@ -150,7 +150,7 @@ class ModelConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    dtypes: Annotated[tuple[NumberFormat, ...], Bounds(1, 3)] = ("float32", "bfloat16", "float16")
+    dtypes: Annotated[tuple[NumberFormat, ...], Bounds(0, 3)] = ("float32", "bfloat16", "float16")
 
     def __post_init__(self) -> None:
         check_settings(self, what="model: ")

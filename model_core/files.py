@@ -83,7 +83,10 @@ def refuse_overwriting(outputs: Iterable[NamedPath], inputs: Iterable[NamedPath]
 
 
 def _real(path: str | os.PathLike[str]) -> Path:
-    return Path(os.path.normcase(os.path.realpath(path)))
+    try:
+        return Path(os.path.normcase(os.path.realpath(path)))
+    except ValueError:  # no file has such a name; whoever opens it says so
+        return Path(os.path.normcase(os.path.abspath(path)))
 
 
 def _keys(real: Path) -> list[object]:

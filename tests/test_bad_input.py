@@ -92,9 +92,9 @@ NUMBERS = cases(
     ANIMATE,
     ("--steps -1", "--steps -1: must be from 0 to 1000"),
     ("--steps 99999999999999999999", "--steps 99999999999999999999: must be from 0 to 1000"),
-    ("--steps 1.5", "argument --steps: invalid int value: '1.5'"),
-    ("--steps many", "argument --steps: invalid int value: 'many'"),
-    ("--steps ''", "argument --steps: invalid int value: ''"),
+    ("--steps 1.5", "argument --steps: '1.5' is neither auto nor a whole number"),
+    ("--steps many", "argument --steps: 'many' is neither auto nor a whole number"),
+    ("--steps ''", "argument --steps: '' is neither auto nor a whole number"),
     ("--denoise 0", "--denoise 0.0: must be above 0 and at most 1"),
     ("--denoise 1.01", "--denoise 1.01: must be above 0 and at most 1"),
     ("--denoise nan", "--denoise nan: must be above 0"),
@@ -154,7 +154,7 @@ OUTPUTS = [
         ("--sheet driving.mp4/s.png", "--sheet driving.mp4/s.png: cannot be written there"),
         ("--sheet nothing", "--sheet nothing: unknown type ''"),
         ("--sheet LONG.png", "too long"),
-        ("--job-folder portrait.png", "job folder portrait.png: cannot be made"),
+        ("--job-folder portrait.png", "--job-folder portrait.png: is the same as --reference portrait.png"),
     ),
     *cases(
         COMPARE,
@@ -348,10 +348,10 @@ BATCH = [
         ("settings-list.jsonl", "--batch settings-list.jsonl, line 1: write"),
         ("no-output.jsonl", "--batch no-output.jsonl, line 1: output is missing"),
         ("colour.jsonl", "--batch colour.jsonl, line 1: unrecognized arguments: --colour=1"),
-        ("steps-text.jsonl", "line 1: argument --steps: invalid int value: 'many'"),
+        ("steps-text.jsonl", "line 1: argument --steps: 'many' is neither auto nor a whole number"),
         ("nested.jsonl", "--batch nested.jsonl, line 1: unrecognized arguments"),
         ("batch.jsonl", "line 1: batch is no option of a single video"),
-        ("same.jsonl", "--batch same.jsonl: lines 1 and 2 have the same output"),
+        ("same.jsonl", "line 2: --output out/a.mp4: is the same as line 1: --output out/a.mp4"),
     ),
     Case("animate --model tiny.safetensors --device cpu --batch steps.jsonl", "--steps -1: must be from 0", exit=1),
     Case("animate --model tiny.safetensors --device cpu --batch nan.jsonl", "--identity nan: must be from", exit=1),
@@ -559,7 +559,7 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     resource = pytest.importorskip("resource", reason="FULL DISKS ARE NOT TESTED: no limits on file sizes here")
-    desk.setattr("model_core.commands.compare.load_analyzer", lambda: square_analyzer)
+    desk.setattr("model_core.commands.compare.load_analyzer", lambda name, **settings: square_analyzer)
     before = fingerprint(folder, folders=False)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))

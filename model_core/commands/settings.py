@@ -15,7 +15,7 @@ from ..config import SamplingConfig
 from ..errors import InputError
 from ..files import NamedPath
 from ..models import FLOAT8, automatic_dtype
-from ..paths import readable_folder
+from ..paths import exists, readable_folder
 from ..weights.folder import holds_weights, weight_files
 
 
@@ -61,7 +61,7 @@ def sampling_from(args: argparse.Namespace, defaults: SamplingConfig) -> Samplin
 def model_files(option: str, models: Iterable[str]) -> list[NamedPath]:
     """The weights files that models given by path stand for, as ``refuse_overwriting`` takes them; names give none."""
     paths = [Path(model) for model in models]
-    found = [path for path in paths if path.is_file() or holds_weights(path)]
+    found = [path for path in paths if exists(path) and (path.is_file() or holds_weights(path))]
     return [(option, file) for path in found for file in weight_files(path)]
 
 

@@ -45,7 +45,7 @@ class DataConfig:
     """
 
     folder: str | None = None
-    folders: dict[str, float] | None = None
+    folders: dict[str, Annotated[float, Bounds(0, 1_000_000, above=True)]] | None = None
     frames: Annotated[int, Bounds(1, 1024)] = 2
     history: Annotated[int, Bounds(0, 1024)] = 0
     cross_identity: Share = 0.5
@@ -64,8 +64,8 @@ class DataConfig:
         check_settings(self, what="data: ")
         if (self.folder is None) == (self.folders is None):
             raise InputError("data: give either 'folder' or 'folders'")
-        if self.folders is not None and (not self.folders or min(self.folders.values()) <= 0):
-            raise InputError(f"data.folders {self.folders}: name at least one folder, and give each a share above 0")
+        if self.folders is not None and not self.folders:
+            raise InputError("data.folders: name at least one folder")
 
     @property
     def shares(self) -> dict[str, float]:

@@ -312,7 +312,7 @@ def test_a_model_is_not_trained_over_itself(config: TrainConfig, tmp_path: Path)
 
 def test_an_output_that_cannot_be_made_is_named(config: TrainConfig, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"output .*file: cannot be made or written"):
+    with pytest.raises(InputError, match=r"output .*file: is a file; name a folder"):
         train(dataclasses.replace(config, output=str(tmp_path / "file")), progress=False)
 
 

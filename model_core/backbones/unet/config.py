@@ -97,8 +97,8 @@ class UNetConfig:
     reference_pose: bool = False
     baseline: bool = False
     redraw: bool = False
-    redraw_widths: tuple[int, ...] = WIDTHS
-    redraw_depth: int = 0
+    redraw_widths: Annotated[tuple[Width, ...], Bounds(2, 8)] = WIDTHS
+    redraw_depth: Annotated[int, Bounds(0, 16)] = 0
     prediction_type: PredictionType = "v_prediction"
     prompt_kind: Literal["embedding", "tokens"] = "embedding"
     prompt_resize: Literal["stretch", "pil_stretch", "pil_crop"] = "stretch"
