@@ -151,7 +151,7 @@ def test_no_word_makes_it_write_over_what_it_reads(
     desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: dict[str, str], named: str
 ) -> None:
     monkeypatch.chdir(desk.folder)
-    monkeypatch.setattr("model_core.commands.animate.load_model", lambda *_, **__: pytest.fail("work has begun"))
+    monkeypatch.setattr("model_core.commands.animate.load_files", lambda *_, **__: pytest.fail("work has begun"))
     save_image(np.full((96, 96, 3), 255, np.uint8), desk.folder / "mask.png")
     (desk.folder / "soft.mp4").symlink_to("driving.mp4")
     os.link(desk.folder / "driving.mp4", desk.folder / "hard.mp4")

@@ -56,8 +56,8 @@ def animate_one(args: argparse.Namespace) -> VideoResult:
     for name in ("reference", "driving", "output"):
         if not getattr(args, name):
             raise InputError(f"--{name}: is missing; give it, or a list of videos with --batch")
-    check_outputs(args)
     refuse_overwriting(written(args), read(args))
+    check_outputs(args)
     stages = Stages()
     with stages("load model"):
         folders = tuple(model_folders(args))

@@ -39,12 +39,12 @@ WITHOUT = "without the network"
 def run(args: argparse.Namespace) -> None:
     """Animate by every model with its own settings and write the results next to one another."""
     check_option(args, "frames", Bounds(1, 2**31))
-    writable_file(args.output, name="--output", suffixes=tuple(CONTAINERS))
-    writable_file(args.sheet, name="--sheet", suffixes=IMAGE_SUFFIXES)
     refuse_overwriting(
         [("--output", args.output), ("--sheet", args.sheet)],
         [("--reference", args.reference), ("--driving", args.driving), *model_files("--models", args.models)],
     )
+    writable_file(args.output, name="--output", suffixes=tuple(CONTAINERS))
+    writable_file(args.sheet, name="--sheet", suffixes=IMAGE_SUFFIXES)
     settings, size = motion_from(args), size_from(args.size)
     image = load_image(args.reference)
     check_reference(image, name=args.reference)

@@ -141,7 +141,7 @@ def test_the_portrait_is_carried_without_a_model_and_given_to_comfyui_s_sampler(
 
 
 def test_the_head_stays_where_only_the_expression_arrives(server):
-    """The head of the bundled driver turns; above the brows nothing else moves."""
+    """The head of the bundled driver turns; above the brows only what they lift moves else."""
     moved = {}
     for name in ("portrait_animation", "expression_only"):
         workflow = Workflow(name)
@@ -149,4 +149,4 @@ def test_the_head_stays_where_only_the_expression_arrives(server):
         workflow.set("AnimatePortrait", steps=0)
         video = saved_video(server, server.run(workflow.prompt), workflow).astype(np.float32)
         moved[name] = np.abs(video[:, : video.shape[1] // 4] - video[0, : video.shape[1] // 4]).mean()
-    assert moved["expression_only"] < 0.5 * moved["portrait_animation"], moved
+    assert moved["expression_only"] < 0.65 * moved["portrait_animation"], moved

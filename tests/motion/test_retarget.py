@@ -130,7 +130,10 @@ def test_what_is_read_opens_no_lid_that_the_driver_shuts(
         def correct(self, change: np.ndarray, *_: object) -> Correction:
             return Correction(np.zeros_like(change), np.full((len(change), 1), -0.3))
 
-    knowing = replace(portrait, readings=np.zeros((31, 51), np.float32))
+        def misread_turn(self, change: np.ndarray, *_: object) -> np.ndarray:
+            return np.zeros((len(change), 3))
+
+    knowing = replace(portrait, readings=np.zeros((31, 54), np.float32))
     rest, blinking = track(face[None], jawOpen=0.0), track(with_eyes(face, share)[None], jawOpen=0.0)
 
     def gap(reference: FaceTrack) -> float:

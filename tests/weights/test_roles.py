@@ -32,6 +32,7 @@ def single_file(tmp_path, public_parts):
         "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (
             "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
         ),
+        "output_blocks.0.0.in_layers.2.weight": "up_blocks.0.resnets.0.conv1.weight",
         "out.2.weight": "conv_out.weight",
     }
     vae = {
