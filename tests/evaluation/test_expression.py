@@ -26,7 +26,7 @@ from model_core.evaluation.expression import (
     summarise_signals,
 )
 from model_core.evaluation.expression_reader import ExpressionReader
-from model_core.faces.mediapipe_backend import MediaPipeAnalyzer
+from model_core.faces.mediapipe_backend import MediaPipeAnalyzer, find_model
 from model_core.images import read_pixels
 from model_core.video.read import read_shots
 
@@ -198,7 +198,7 @@ def test_the_figures_are_those_of_the_measure_from_outside(shared_folder: Path, 
     if not all(path.is_file() for path in (script, portrait, driver, result)):
         pytest.skip("shared LACKS the script or its media: equality with the measure from outside is NOT tested")
     measure = runpy.run_path(str(script))["measure"]
-    outside = measure(str(portrait), str(driver), str(result), frames=24, every=2)
+    outside = measure(str(portrait), str(driver), str(result), model=str(find_model()), frames=24, every=2)
     clips = [
         [s.pixels() for s in itertools.islice(read_shots(path, limit=24), 0, None, 2)] for path in (driver, result)
     ]

@@ -93,8 +93,8 @@ def test_from_the_truth_the_right_answers_stay_on_its_path(
             continue  # pure noise; fresh noise; diffusers' DDIM steps beside the timesteps of this spacing
         alpha, sigma = alpha_sigma(config, t, reference_alphas_cumprod)
         wanted = alpha * conditioning.clean.double() + sigma * noise
-        # diffusers' DDIM may step to one timestep beside the next in its list
-        torch.testing.assert_close(latents, wanted, atol=0.02 if index else 2e-3, rtol=0)
+        # diffusers' DDIM may step to one timestep beside the next in its list: some 0.005 times noise of up to 4.5
+        torch.testing.assert_close(latents, wanted, atol=0.03 if index else 2e-3, rtol=0)
 
 
 @PROPERTY
