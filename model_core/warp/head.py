@@ -30,7 +30,7 @@ _FOLLOW = np.array([0.85, 0.5, 0.15, 0.0])
 _NECK = np.array([0.3, 0.7, 1.0, 1.0])
 """How much of that is lost three face sizes below the face's centre."""
 _NECK_LENGTH = 3.0
-_FARTHEST_OUTLINE = 3.0  # radii of the oval: one that is seen edge-on has none
+_FARTHEST_OUTLINE = 50.0  # radii of the oval: one that is seen edge-on has none
 
 _LOOPS = 1 + len(_OUT)
 RINGED = NUM_LANDMARKS + _LOOPS * len(_OVAL)
