@@ -23,7 +23,7 @@ from .motion.alignment import Similarity
 from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
 from .motion.scenes import MotionSettings, PlacedMotion, place_scenes
-from .motion.signals import check_signal, draw_part, join_signals, make_signal
+from .motion.signals import SIGNALS, check_signal, draw_part, join_signals, make_signal
 from .sampling import (
     Chunk,
     SignalFusion,
@@ -184,7 +184,7 @@ class DrivingMotion:
         """The signal of frames that follow one another."""
         made: list[MotionSignal] = []
         for scene, part in self.placed.parts(frames[0], frames[-1] + 1):
-            track = self.placed.driving.take(part)
+            track = self.placed.driving.take(part, label_maps=SIGNALS[self.config.motion_kind].label_maps)
             done = 0
             for pixels in self._pixels(part):
                 count = len(part) if pixels is None else len(pixels)

@@ -122,8 +122,8 @@ class FaceTrack:
     def __len__(self) -> int:
         return len(self.landmarks)
 
-    def take(self, frames: Sequence[int]) -> FaceTrack:
-        """The same track at some frames only, in the order given."""
+    def take(self, frames: Sequence[int], *, label_maps: bool = True) -> FaceTrack:
+        """The same track at some frames only, in the order given; without label maps where nobody needs them."""
         index = np.asarray(frames, dtype=np.int64)
 
         def at(values: np.ndarray | None) -> np.ndarray | None:
@@ -135,7 +135,7 @@ class FaceTrack:
             landmarks=self.landmarks[index],
             confidence=self.confidence[index],
             detected=self.detected[index],
-            label_maps=at(self.label_maps),
+            label_maps=at(self.label_maps) if label_maps else None,
             blendshapes=at(self.blendshapes),
             poses=at(self.poses),
         )
@@ -146,7 +146,7 @@ class TrackSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, frames: range) -> FaceTrack: ...
+    def take(self, frames: range, *, label_maps: bool = True) -> FaceTrack: ...
 
 
 @dataclass(frozen=True)
