@@ -28,12 +28,12 @@ MIN_REFERENCE_SIZE = 64
 _RANGE_TOLERANCE = 0.01
 
 
-def to_float(frames: np.ndarray) -> Tensor:
+def to_float(frames: np.ndarray | Tensor) -> Tensor:
     """(F, H, W, 3) or (H, W, 3) uint8 -> (F, 3, H, W) or (1, 3, H, W) float32 in [-1, 1]."""
     if frames.ndim == 3:
         frames = frames[None]
-    channels_first = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-    return channels_first.to(torch.float32).contiguous() / 127.5 - 1.0
+    pixels = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).contiguous() / 127.5 - 1.0
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

@@ -23,7 +23,7 @@ from .motion.alignment import Similarity
 from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
 from .motion.scenes import MotionSettings, PlacedMotion, place_scenes
-from .motion.signals import check_signal, draw_part, join_signals, make_signal
+from .motion.signals import SIGNALS, check_signal, draw_part, join_signals, make_signal
 from .sampling import (
     Chunk,
     SignalFusion,
@@ -184,7 +184,7 @@ class DrivingMotion:
         """The signal of frames that follow one another."""
         made: list[MotionSignal] = []
         for scene, part in self.placed.parts(frames[0], frames[-1] + 1):
-            track = self.placed.driving.take(part)
+            track = self.placed.driving.take(part, label_maps=SIGNALS[self.config.motion_kind].label_maps)
             done = 0
             for pixels in self._pixels(part):
                 count = len(part) if pixels is None else len(pixels)
@@ -213,10 +213,9 @@ def carried_baseline(model: PortraitModel, reference: PortraitReference, motion:
     """The portrait carried to the motion's landmarks; None where the face of either is not known."""
     if reference.layers is None or motion.landmarks is None:
         return None
-    carried = reference.layers.carry(motion.landmarks)
-    latents = model.autoencoder.encode(to_float(carried.frames).to(model.device, model.dtype))
-    validity = torch.from_numpy(carried.validity)[:, None]
-    return Baseline(latents, validity.to(model.device, model.dtype))
+    frames, validity = reference.layers.on(model.device).carry_all(motion.landmarks)
+    latents = model.autoencoder.encode(to_float(frames).to(model.device, model.dtype))
+    return Baseline(latents, validity[:, None].to(model.device, model.dtype))
 
 
 @torch.no_grad()
@@ -349,9 +348,11 @@ def _finite(model: PortraitModel, values: Tensor, what: str) -> Tensor:
     raise NotFiniteError(f"model {model.config.name}: made {what} with NaN or infinite numbers in {kind}; {remedy}")
 
 
-def full_size(reference: PortraitReference, size: OutputSize) -> FullSize:
+def full_size(reference: PortraitReference, size: OutputSize, *, device: torch.device | str = "cpu") -> FullSize:
     """What makes results of the portrait's own size.
 
+    Args:
+        device: of the model whose run it is.
     Raises:
         InputError: the portrait's face is not known.
     """
@@ -365,6 +366,7 @@ def full_size(reference: PortraitReference, size: OutputSize) -> FullSize:
         window=reference.window,
         framed=reference.layers,
         size=output_size((original.pixels.shape[0], original.pixels.shape[1]), size),
+        device=device,
     )
 
 
@@ -403,7 +405,7 @@ def animate(
     read = None if driving_frames is None else _few_at_once(driving_frames)
     motion = DrivingMotion(model.config, placed, read)
     sampling = sampling or model.config.sampling
-    whole = None if size == "model" else full_size(reference, size)
+    whole = None if size == "model" else full_size(reference, size, device=model.device)
     done = 0
     for latents in sample_chunks(model, reference, motion, sampling, observer=observer):
         pictures = decode(model, latents)

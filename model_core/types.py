@@ -132,8 +132,8 @@ class FaceTrack:
         """The same track with other edits, (F, 57)."""
         return replace(self, edits=edits)
 
-    def take(self, frames: Sequence[int]) -> FaceTrack:
-        """The same track at some frames only, in the order given."""
+    def take(self, frames: Sequence[int], *, label_maps: bool = True) -> FaceTrack:
+        """The same track at some frames only, in the order given; without label maps where nobody needs them."""
         index = np.asarray(frames, dtype=np.int64)
 
         def at(values: np.ndarray | None) -> np.ndarray | None:
@@ -145,7 +145,7 @@ class FaceTrack:
             landmarks=self.landmarks[index],
             confidence=self.confidence[index],
             detected=self.detected[index],
-            label_maps=at(self.label_maps),
+            label_maps=at(self.label_maps) if label_maps else None,
             blendshapes=at(self.blendshapes),
             poses=at(self.poses),
             edits=at(self.edits),
@@ -157,7 +157,7 @@ class TrackSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, frames: range) -> FaceTrack: ...
+    def take(self, frames: range, *, label_maps: bool = True) -> FaceTrack: ...
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ..motion.scenes import MotionSettings, Scene, place_scenes
 from ..types import FaceTrack
 from ..video.read import Shot, open_video, read_shots
 from ..video.segments import Clock
-from . import label_maps
+from . import label_maps as stored_maps
 from .folder import JobFolder
 
 BLOCK = 256
@@ -74,16 +74,17 @@ class StoredTrack:
     def __len__(self) -> int:
         return self.frames
 
-    def take(self, frames: range) -> FaceTrack:
-        """The track of frames that follow one another."""
+    def take(self, frames: range, *, label_maps: bool = True) -> FaceTrack:
+        """The track of frames that follow one another; without label maps, which take longest to read, if not asked."""
         with safe_open(str(self.path), framework="np") as file:
             parts = {
                 name: file.get_slice(name)[frames.start : frames.stop]
                 for name in _TRACK_PARTS
                 if name in file.keys()  # noqa: SIM118 - not a mapping
             }
-            tickets = file.get_slice(_TICKETS)[frames.start : frames.stop] if _TICKETS in file.keys() else []  # noqa: SIM118
-        maps = [label_maps.read(ticket, self.blocks) for ticket in tickets]
+            kept = label_maps and _TICKETS in file.keys()  # noqa: SIM118
+            tickets = file.get_slice(_TICKETS)[frames.start : frames.stop] if kept else []
+        maps = [stored_maps.read(ticket, self.blocks) for ticket in tickets]
         return FaceTrack(**parts, size=self.size, label_maps=np.stack(maps) if maps else None)
 
 
@@ -179,7 +180,7 @@ def _save_block(
             tensors[name] = torch.from_numpy(np.stack(said))
     labels = [face.label_map for face in faces if face.label_map is not None]
     if labels and len(labels) == len(faces):
-        tensors |= label_maps.pack(labels)
+        tensors |= stored_maps.pack(labels)
     notes = {"size": f"{size[0]} {size[1]}"} | ({_LAST: "yes"} if last else {})
     place.save(place.faces(number), tensors, notes)
 
@@ -240,7 +241,7 @@ def _stored_detections(tensors: dict[str, Tensor], *, block: int) -> list[list[F
     shapes, poses = (
         tensors[name].numpy() if name in tensors else [None] * len(boxes) for name in ("blendshapes", "poses")
     )
-    labels = label_maps.tickets(tensors, block=block) or [None] * len(boxes)
+    labels = stored_maps.tickets(tensors, block=block) or [None] * len(boxes)
     parts = zip(boxes, landmarks, tensors["confidence"].tolist(), labels, shapes, poses, strict=True)
     faces = (FaceDetection(*part) for part in parts)
     return [[next(faces) for _ in range(count)] for count in tensors["counts"].tolist()]

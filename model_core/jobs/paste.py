@@ -9,7 +9,7 @@ import numpy as np
 
 from ..faces.composite import ColourMatch, Overlay, composite, face_mask
 from ..motion.scenes import Scene
-from ..warp import PortraitLayers
+from ..warp.carrier import Carrier
 from ..warp.full_size import FullSize
 from .faces import DrivingFace, ForwardFrames
 
@@ -40,14 +40,15 @@ class AtModelSize:
 
     colours: np.ndarray | None = None
 
-    def __init__(self, framed: PortraitLayers) -> None:
+    def __init__(self, framed: Carrier) -> None:
         self._framed = framed
 
     def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
         if generated is not None:
             yield from generated
         else:
-            yield from (self._framed.carry(face[None]).frames[0] for face in landmarks)
+            for frames, _ in self._framed.carry(landmarks, validity=False):
+                yield from frames.cpu().numpy()
 
 
 class AtPortraitSize:

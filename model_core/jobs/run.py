@@ -317,7 +317,7 @@ def _make_chunks(
     if done and state.history is not None:
         signal = motion.take(range(resumed - len(state.history), resumed)).frames
         history = HistoryFrames(*(part.to(model.device, model.dtype) for part in (state.history, signal)))
-    finisher = _finisher(job, reference, face)
+    finisher = _finisher(job, reference, face, device=model.device)
     finisher.colours = state.colours
     chunks = sample_chunks(
         model, reference, motion, job.sampling, history=history, first_chunk=done, observer=watcher.observer
@@ -347,14 +347,14 @@ def _few_at_once(frames: ForwardFrames) -> Callable[[int, int], Iterator[np.ndar
     return lambda start, stop: (frame[None] for frame in frames.read(start, stop))
 
 
-def _finisher(job: VideoJob, reference: PortraitReference, face: DrivingFace) -> Finisher:
+def _finisher(job: VideoJob, reference: PortraitReference, face: DrivingFace, *, device: torch.device) -> Finisher:
     assert reference.layers is not None
     if job.paste == "driving":
-        whole = full_size(reference, _size_over(job, reference, face))
+        whole = full_size(reference, _size_over(job, reference, face), device=device)
         return OntoDriving(ForwardFrames(job.driving), face, whole, match=job.match_colour)
     if job.size == "model" and job.paste == "none":
-        return AtModelSize(reference.layers)
-    return AtPortraitSize(full_size(reference, "portrait" if job.size == "model" else job.size))
+        return AtModelSize(reference.layers.on(device))
+    return AtPortraitSize(full_size(reference, "portrait" if job.size == "model" else job.size, device=device))
 
 
 def _size_over(job: VideoJob, reference: PortraitReference, face: DrivingFace) -> int:

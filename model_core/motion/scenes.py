@@ -170,7 +170,7 @@ class PlacedMotion:
     def landmarks(self, start: int, stop: int) -> np.ndarray:
         """(n, 478, 3) float32: where the face goes in frames ``start`` to ``stop``, in the portrait's pixels."""
         parts = [
-            self.place(scene, replace(self.driving.take(frames), label_maps=None)).track.landmarks
+            self.place(scene, self.driving.take(frames, label_maps=False)).track.landmarks
             for scene, frames in self.parts(start, stop)
         ]
         return np.concatenate(parts)
@@ -180,6 +180,6 @@ class PlacedMotion:
         found = np.zeros(len(self), bool)
         for start in range(0, len(self), block):
             for scene, frames in self.parts(start, min(start + block, len(self))):
-                track = replace(self.driving.take(frames), label_maps=None)
+                track = self.driving.take(frames, label_maps=False)
                 found[frames.start : frames.stop] = self.place(scene, track).limited
         return found

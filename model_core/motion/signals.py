@@ -29,17 +29,19 @@ class SignalKind:
         node: the node that makes it, as users know it; for messages.
         draw: makes it of a face track, or None where it shows the driving frames themselves.
         pictures: how many pictures of three channels a frame has.
+        label_maps: whether the driver's are drawn, where there are any.
     """
 
     node: str
     draw: Callable[..., MotionSignal] | None
     pictures: int = 1
+    label_maps: bool = False
 
 
 SIGNALS: Mapping[MotionKind, SignalKind] = MappingProxyType(
     {
-        "parsing_map": SignalKind("Parsing Map Motion", parsing_map_signal),
-        "masked_frames": SignalKind("Masked Frames Motion", None),
+        "parsing_map": SignalKind("Parsing Map Motion", parsing_map_signal, label_maps=True),
+        "masked_frames": SignalKind("Masked Frames Motion", None, label_maps=True),
         "drawn_landmarks": SignalKind("Drawn Landmarks Motion", drawn_landmarks_signal),
         "split_landmarks": SignalKind(
             "Drawn Landmarks Motion (style: head and mouth)", split_landmarks_signal, pictures=2

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..motion.alignment import face_size
 from ..motion.components import CORNERS, LEFT_IRIS_CENTRE, RIGHT_IRIS_CENTRE, RINGS
 from ..types import Component
-from .patch import Patch, cut_patch, fill_polygon
+from .patch import Canvas, Patch, cut_patch, fill_polygons, on
 
 _IRIS = {
     Component.LEFT_EYE: (LEFT_IRIS_CENTRE, RINGS[Component.LEFT_IRIS]),
@@ -39,34 +41,33 @@ class Eyeball:
         patch = cut_patch(image, landmarks[RINGS[eye], :2], margin=_MARGIN * face_size(landmarks))
         return None if patch is None else cls(eye, patch, landmarks[:, :2])
 
-    def paint(self, frame: np.ndarray, validity: np.ndarray, target: np.ndarray) -> None:
-        """Draw the eyeball between the lids of ``target`` (478, 2), in place."""
-        box = fill_polygon(frame.shape, target[RINGS[self.eye], :2])
-        if box is None:
-            return
-        x, y = box.places()
-        source_x, source_y = self._to_own(x, y, target)
-        self.patch.paint(frame, validity, box, source_x, source_y)
+    def paint(self, canvas: Canvas, targets: np.ndarray) -> None:
+        """Draw the eyeball between the lids of ``targets`` (F, 478, 2), in place."""
+        box = fill_polygons(canvas.frames.shape, targets[:, RINGS[self.eye], :2], canvas.by.device)
+        if box is not None:
+            self.patch.paint(canvas, box, *self._to_own(*box.places(), targets))
 
-    def _to_own(self, x: np.ndarray, y: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where pixels of the frame lie in the portrait: by the corners, and by the iris where it is."""
-        to_own = _corner_map(target, self.landmarks, self.eye)
+    def _to_own(self, x: Tensor, y: Tensor, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Where pixels of the frames lie in the portrait: by the corners, and by the iris where it is."""
+        to_own = _corner_maps(targets, self.landmarks, self.eye)
         centre, ring = _IRIS[self.eye]
-        iris = target[centre, :2]
-        radius = max(float(np.linalg.norm(target[ring, :2] - iris, axis=1).mean()), 1e-3)
-        shift = self.landmarks[centre] - (to_own[:, :2] @ iris + to_own[:, 2])
-        near = np.clip(1 - (np.hypot(x - iris[0], y - iris[1]) - _WHOLE * radius) / (_FADE * radius), 0, 1)
+        iris = targets[:, centre, :2]
+        radius = np.linalg.norm(targets[:, ring, :2] - iris[:, None], axis=-1).mean(axis=-1).clip(min=1e-3)
+        shift = self.landmarks[centre] - np.einsum("fij,fj->fi", to_own[..., :2], iris) - to_own[..., 2]
+        rows = np.concatenate([to_own.reshape(-1, 6), shift, iris, radius[:, None]], axis=1)
+        a, b, c, d, e, f, way_x, way_y, iris_x, iris_y, size = on(rows, x.device).T[..., None, None]
+        near = (1 - (torch.hypot(x - iris_x, y - iris_y) - _WHOLE * size) / (_FADE * size)).clamp(0, 1)
         near = near * near * (3 - 2 * near)
-        own = [row[0] * x + row[1] * y + row[2] + near * way for row, way in zip(to_own, shift, strict=True)]
-        return own[0], own[1]
+        return a * x + b * y + c + near * way_x, d * x + e * y + f + near * way_y
 
 
-def _corner_map(target: np.ndarray, own: np.ndarray, eye: Component) -> np.ndarray:
-    """The similarity (2, 3) that takes an eye's corners in the frame to those in the portrait."""
+def _corner_maps(targets: np.ndarray, own: np.ndarray, eye: Component) -> np.ndarray:
+    """The similarities (F, 2, 3) that take an eye's corners in the frames to those in the portrait."""
     first, last = CORNERS[eye]
-    here = complex(*(target[last, :2] - target[first, :2]))
-    there = complex(*(own[last] - own[first]))
-    turn = there / here if abs(here) > 1e-6 else 1.0
-    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
-    middle, middle_own = (points[[first, last], :2].mean(axis=0) for points in (target, own))
-    return np.concatenate([linear, (middle_own - linear @ middle)[:, None]], axis=1)
+    here = (targets[:, last, :2] - targets[:, first, :2]) @ (1, 1j)
+    there = (own[last] - own[first]) @ (1, 1j)
+    turn = np.divide(there, here, out=np.ones_like(here), where=np.abs(here) > 1e-6)
+    linear = np.stack([turn.real, -turn.imag, turn.imag, turn.real], axis=-1).reshape(-1, 2, 2)
+    middles = targets[:, [first, last], :2].mean(axis=1)
+    shift = own[[first, last], :2].mean(axis=0) - np.einsum("fij,fj->fi", linear, middles)
+    return np.concatenate([linear, shift[..., None]], axis=2)

@@ -12,10 +12,15 @@ from typing import Annotated, Literal
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..bounds import Bounds
 from ..errors import InputError
+from .carrier import Carrier
+from .patch import on
 from .portrait import PortraitLayers
+from .resampling import resampler_for
 
 LONGEST = 2048
 """The long side beyond which a result of the portrait's own size is scaled down."""
@@ -56,13 +61,13 @@ class FullSize:
     """A portrait at the size of the result, and where the model's frame lies in it.
 
     Attributes:
-        layers: the portrait, scaled.
-        framed: what the model saw of it, which its change is relative to.
+        carrier: the portrait, scaled, on the device that carries it.
+        framed: what the model saw of it, which its change is relative to, on the same device.
         scale, offset: (2,) from pixels of the model's frame to those of the result: ``p * scale + offset``.
     """
 
-    layers: PortraitLayers
-    framed: PortraitLayers
+    carrier: Carrier
+    framed: Carrier
     scale: np.ndarray
     offset: np.ndarray
 
@@ -76,6 +81,7 @@ class FullSize:
         window: tuple[int, int, int, int],
         framed: PortraitLayers,
         size: tuple[int, int],
+        device: torch.device | str = "cpu",
     ) -> FullSize:
         """Scale a portrait.
 
@@ -83,6 +89,7 @@ class FullSize:
             image: (H, W, 3) uint8, with its face's landmarks (478, 3) and person (H, W) in [0, 1].
             window: (left, top, width, height) in pixels of the image: what ``framed`` shows.
             size: (H, W) of the result.
+            device: where it is carried.
         """
         ratio = np.array([size[1] / image.shape[1], size[0] / image.shape[0]])
         scaled = landmarks.astype(np.float64) * np.array([*ratio, ratio[0]])
@@ -93,12 +100,17 @@ class FullSize:
         left, top, width, height = window
         small = framed.image.shape
         scale = ratio * np.array([width / small[1], height / small[0]])
-        return cls(PortraitLayers.of(image, scaled, person), framed, scale, ratio * np.array([left, top]))
+        layers = PortraitLayers.of(image, scaled, person)
+        return cls(layers.on(device), framed.on(device), scale, ratio * np.array([left, top]))
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the result."""
         return self.layers.image.shape[0], self.layers.image.shape[1]
+
+    @property
+    def layers(self) -> PortraitLayers:
+        return self.carrier.layers
 
     def landmarks(self, framed: np.ndarray) -> np.ndarray:
         """Landmarks (..., 3) of the model's frame in pixels of the result."""
@@ -111,46 +123,48 @@ class FullSize:
             landmarks: (n, 478, 3), where the face goes, in pixels of the model's frame.
             generated: (n, h, w, 3) uint8, the network's frames; None is the carried portrait alone.
         """
-        targets = self.landmarks(landmarks.astype(np.float64))
-        for number, target in enumerate(targets):
-            carried = self.layers.carry(target[None])
-            frame = carried.frames[0]
-            if generated is not None:
-                small = self.framed.carry(landmarks[number][None])
-                change = _without_noise(generated[number].astype(np.float32) - small.frames[0], small.validity[0])
-                self._add_change(frame, carried.validity[0], change, small.frames[0])
-            yield frame
+        for start in range(0, len(landmarks), self.carrier.frames_at_once):
+            part = slice(start, start + self.carrier.frames_at_once)
+            drawn = None if generated is None else generated[part]
+            yield from self._batch(landmarks[part].astype(np.float64), drawn).cpu().numpy()
 
-    def _add_change(self, frame: np.ndarray, validity: np.ndarray, change: np.ndarray, small: np.ndarray) -> None:
-        """Add what the network changed of the small carried frame, in place."""
-        part, matrix = self._window()
+    def _batch(self, landmarks: np.ndarray, generated: np.ndarray | None) -> Tensor:
+        """A few frames (n, H, W, 3) uint8 on the device."""
+        targets = self.landmarks(landmarks)
+        if generated is None:
+            return torch.cat([frames for frames, _ in self.carrier.carry(targets, validity=False)])
+        frames, validity = self.carrier.carry_all(targets)
+        small, shown = self.framed.carry_all(landmarks)
+        drawn = on(np.ascontiguousarray(generated), self.carrier.device).float()
+        change = _without_noise(drawn - small, shown)
+        self._add_change(frames, validity, change, small)
+        return frames
+
+    def _add_change(self, frames: Tensor, validity: Tensor, change: Tensor, small: Tensor) -> None:
+        """Add what the network changed of the small carried frames, in place."""
+        part, scale, offset = self._window()
         if part is None:
             return
         rows, columns = part
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        change = self._enlarge(change, matrix, size, cv2.INTER_CUBIC)
-        soft = self._enlarge(small.astype(np.float32), matrix, size, cv2.INTER_CUBIC)
-        edge = self._enlarge(self._edge(small.shape), matrix, size, cv2.INTER_LINEAR)[..., None]
-        unseen = (1 - validity[rows, columns, None]) * edge
-        base = frame[rows, columns].astype(np.float32)
-        frame[rows, columns] = np.rint(base + (soft - base) * unseen + change * edge).clip(0, 255)
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        by = resampler_for(self.carrier.device)
+        change = by.enlarge(change, scale, offset, size, smooth=True)
+        soft = by.enlarge(small.float(), scale, offset, size, smooth=True)
+        faded = on(self._edge(tuple(small.shape[1:3])), self.carrier.device)
+        edge = by.enlarge(faded[None], scale, offset, size, smooth=False)[..., None]
+        unseen = (1 - validity[:, rows, columns, None]) * edge
+        made = frames[:, rows, columns].float().lerp_(soft, unseen).addcmul_(change, edge)
+        frames[:, rows, columns] = made.round_().clamp_(0, 255).to(torch.uint8)
 
-    @staticmethod
-    def _enlarge(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
-        flags = how | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-    def _window(self) -> tuple[tuple[slice, slice] | None, np.ndarray]:
+    def _window(self) -> tuple[tuple[slice, slice] | None, np.ndarray, np.ndarray]:
         """The part of the result that the model's frame covers, and the map from its pixels to the model's."""
-        height, width = self.framed.image.shape[:2]
+        height, width = self.framed.layers.image.shape[:2]
         low = np.maximum(np.floor(self.offset), 0).astype(int)
         high = np.minimum(np.ceil(self.offset + self.scale * (width, height)), self.size[::-1]).astype(int)
-        matrix = np.zeros((2, 3))
-        matrix[[0, 1], [0, 1]] = 1 / self.scale
-        matrix[:, 2] = (low + 0.5 - self.offset) / self.scale - 0.5
+        offset = (low + 0.5 - self.offset) / self.scale - 0.5
         if (high - low).min() < 1:
-            return None, matrix
-        return (slice(low[1], high[1]), slice(low[0], high[0])), matrix
+            return None, 1 / self.scale, offset
+        return (slice(low[1], high[1]), slice(low[0], high[0])), 1 / self.scale, offset
 
     def _edge(self, shape: tuple[int, ...]) -> np.ndarray:
         """(h, w) float32: 1, falling to 0 towards those borders of the model's frame that lie inside the result."""
@@ -165,11 +179,10 @@ class FullSize:
         return (ramps[0][:, None] * ramps[1][None]).astype(np.float32)
 
 
-def _without_noise(change: np.ndarray, validity: np.ndarray) -> np.ndarray:
-    """A network's change (h, w, 3) without faint noise, where the portrait shows the pixel anyway.
+def _without_noise(change: Tensor, validity: Tensor) -> Tensor:
+    """A network's change (n, h, w, 3) without faint noise, where the portrait shows the pixel anyway.
 
     Enlarged, a network's faint noise would lie as a pattern over flat backgrounds and skin.
     """
-    power = np.square(change).mean(axis=-1, keepdims=True)
-    kept = power / (power + np.square(_NOISE * validity[..., None]) + 1e-6)
-    return change * kept
+    power = change.square().mean(dim=-1, keepdim=True)
+    return change * (power / (power + (_NOISE * validity[..., None]).square() + 1e-6))

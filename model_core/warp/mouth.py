@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
-from ..motion.alignment import face_size
+from ..motion.alignment import face_size, face_sizes
 from ..motion.components import INNER_MOUTH_RINGS, OUTER_MOUTH, RINGS
 from ..motion.head import SKULL
 from ..types import Component
-from .patch import Box, Patch, blend, cut_patch, fill_polygon
+from .patch import Box, Canvas, Patch, blend, cut_patch, fill_polygons, on
 
 _UPPER, _LOWER = (np.array(ring) for ring in INNER_MOUTH_RINGS)
 _OUTLINE = RINGS[Component.INNER_MOUTH]
@@ -56,46 +58,55 @@ class InnerMouth:
         patch = cut_patch(image, landmarks[_OUTLINE, :2], margin=_MARGIN * size) if opening > _OPEN * size else None
         return cls(patch, landmarks, _lip_colour(image, landmarks) * _CAVITY, _seam(image, landmarks))
 
-    def paint(self, frame: np.ndarray, validity: np.ndarray, target: np.ndarray) -> None:
-        """Draw what is between the lips of ``target`` (478, 3), in place."""
-        box = fill_polygon(frame.shape, target[_OUTLINE, :2])
+    def paint(self, canvas: Canvas, targets: np.ndarray) -> None:
+        """Draw what is between the lips of ``targets`` (F, 478, 3), in place."""
+        box = fill_polygons(canvas.frames.shape, targets[:, _OUTLINE, :2], canvas.by.device)
         if box is None:
             return
-        gap = np.linalg.norm(target[_LOWER, :2] - target[_UPPER, :2], axis=1).max()
-        box.cover[:] *= np.clip(gap / (_SHUT * face_size(target)) - 1, 0, 1)
-        self._paint_cavity(frame, validity, box, target)
+        gap = np.linalg.norm(targets[:, _LOWER, :2] - targets[:, _UPPER, :2], axis=-1).max(axis=-1)
+        parted = np.clip(gap / (_SHUT * face_sizes(targets)) - 1, 0, 1)
+        box.cover.mul_(on(parted, box.cover.device)[:, None, None])
+        self._paint_cavity(canvas, box, targets)
         if self.patch is not None:
-            x, y = box.places()
-            for at_x, at_y, shown in self._to_own(x, y, target):
-                self.patch.paint(frame, validity, replace(box, cover=box.cover * shown), at_x, at_y)
+            for x, y, shown in self._to_own(*box.places(), targets):
+                self.patch.paint(canvas, replace(box, cover=box.cover * shown), x, y)
 
-    def _paint_cavity(self, frame: np.ndarray, validity: np.ndarray, box: Box, target: np.ndarray) -> None:
-        depth = cv2.distanceTransform((box.cover > 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
-        light = 1.0 + 0.5 * np.exp(-depth / max(0.06 * face_size(target), 1.0))  # lighter where lips are near
-        colour = (self.cavity * light[..., None]).clip(0, 255)
-        blend(frame[box.part], colour.astype(np.float32), box.cover)
-        blend(validity[box.part], np.zeros_like(box.cover), box.cover)
+    def _paint_cavity(self, canvas: Canvas, box: Box, targets: np.ndarray) -> None:
+        device = box.cover.device
+        inside = (box.cover > 0.5).to("cpu", torch.uint8).numpy()
+        depths = np.stack([cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_3) for mask in inside])
+        fade = on(np.maximum(0.06 * face_sizes(targets), 1.0), device)[:, None, None]
+        light = 1.0 + 0.5 * torch.exp(-on(depths, device) / fade)  # lighter where lips are near
+        blend(box.of(canvas.frames), (light[..., None] * on(self.cavity, device)).clamp(0, 255), box.cover)
+        if canvas.validity is not None:
+            blend(box.of(canvas.validity), torch.zeros_like(box.cover), box.cover)
 
-    def _to_own(self, x: np.ndarray, y: np.ndarray, target: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Where pixels of the frame lie in the portrait, and how much they show: by the jaw, then by the skull."""
-        skull = _rigid_map(target[SKULL, :2], self.landmarks[SKULL, :2])
-        dropped = self.landmarks[_CHIN, :2].mean(axis=0) - _apply(skull, target[_CHIN, :2].mean(axis=0))
+    def _to_own(self, x: Tensor, y: Tensor, targets: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Where pixels of the frames lie in the portrait, and how much they show: by the jaw, then by the skull."""
+        skull = _rigid_maps(targets[:, SKULL, :2], self.landmarks[SKULL, :2])
+        chins = np.einsum("fij,fj->fi", skull[..., :2], targets[:, _CHIN, :2].mean(axis=1)) + skull[..., 2]
+        dropped = self.landmarks[_CHIN, :2].mean(axis=0) - chins
+        rows = on(np.concatenate([skull.reshape(-1, 6), dropped], axis=1), x.device)
+        a, b, c, d, e, f, drop_x, drop_y = rows.T[..., None, None]
+        still_x, still_y = a * x + b * y + c, d * x + e * y + f
         edge = max(_EDGE * face_size(self.landmarks), 0.7)
-        still_x, still_y = (row[0] * x + row[1] * y + row[2] for row in skull)
         if self.seam < 1:
-            moved_x, moved_y = still_x + dropped[0], still_y + dropped[1]
+            moved_x, moved_y = still_x + drop_x, still_y + drop_y
             below = moved_y - _between_lips(self.landmarks, moved_x, self.seam)
-            yield moved_x, moved_y, np.clip(below / edge + 0.5, 0, 1).astype(np.float32)
+            yield moved_x, moved_y, (below / edge + 0.5).clamp(0, 1)
         above = _between_lips(self.landmarks, still_x, self.seam) - still_y
-        yield still_x, still_y, np.clip(above / edge + 0.5 * (self.seam < 1), 0, 1).astype(np.float32)
+        yield still_x, still_y, (above / edge + 0.5 * (self.seam < 1)).clamp(0, 1)
 
 
-def _between_lips(face: np.ndarray, x: np.ndarray, share: float) -> np.ndarray:
+def _between_lips(face: np.ndarray, x: Tensor, share: float) -> Tensor:
     """y at some x, a share of the way from the upper lip (0) to the lower one (1) of a face (478, 3)."""
     columns = (face[_UPPER, 0] + face[_LOWER, 0]) / 2
     order = np.argsort(columns)
     line = face[_UPPER, 1] + share * (face[_LOWER, 1] - face[_UPPER, 1])
-    return np.interp(x, columns[order], line[order])
+    corners, heights = on(columns[order], x.device), on(line[order], x.device)
+    after = torch.bucketize(x.contiguous(), corners).clamp(1, len(order) - 1)
+    low, high = corners[after - 1], corners[after]
+    return torch.lerp(heights[after - 1], heights[after], ((x - low) / (high - low).clamp(min=1e-6)).clamp(0, 1))
 
 
 def _seam(image: np.ndarray, landmarks: np.ndarray) -> float:
@@ -104,7 +115,8 @@ def _seam(image: np.ndarray, landmarks: np.ndarray) -> float:
     left, right = sorted(landmarks[_UPPER[[0, -1]], 0].tolist())
     x = np.linspace(left + 0.25 * (right - left), left + 0.75 * (right - left), columns)
     shares = np.linspace(0.1, 0.9, rows)
-    y = np.stack([_between_lips(landmarks, x, share) for share in shares])
+    across = on(x, torch.device("cpu"))
+    y = np.stack([_between_lips(landmarks, across, share).numpy() for share in shares])
     grid = np.broadcast_to(x, y.shape)
     seen = cv2.remap(image, (grid - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR)
     brightness = np.median(seen.astype(np.float64).mean(axis=2), axis=1)
@@ -125,11 +137,7 @@ def _lip_colour(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.median(image[mask > 0], axis=0).astype(np.float64)
 
 
-def _rigid_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The affine map (2, 3) that takes points (N, 2) closest to others."""
-    joined = np.concatenate([source, np.ones((len(source), 1))], axis=1)
-    return np.linalg.lstsq(joined, target, rcond=None)[0].T
-
-
-def _apply(affine: np.ndarray, point: np.ndarray) -> np.ndarray:
-    return affine[:, :2] @ point + affine[:, 2]
+def _rigid_maps(sources: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The affine maps (F, 2, 3) that take points (F, N, 2) closest to others (N, 2)."""
+    joined = np.concatenate([sources, np.ones((*sources.shape[:-1], 1))], axis=-1)
+    return np.swapaxes(np.linalg.pinv(joined) @ target, -1, -2)

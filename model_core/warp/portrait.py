@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from ..motion.alignment import face_size
-from ..types import NUM_LANDMARKS, Component
+from ..types import Component
 from .background import background_plate
-from .border import keep_at_border
+from .carrier import Carrier
 from .eyes import Eyeball
-from .head import HEAD_TRIANGLES, RING_TRIANGLES, moved_rings, with_rings
-from .mesh import MeshFlow, mesh_flow
+from .head import with_rings
 from .mouth import InnerMouth
 
 _GRID_FACE = 64.0
@@ -30,9 +29,6 @@ _PERSON_MARGIN = 0.12
 
 _PLATE_MARGIN = 0.04
 """Face sizes around the person that the background does not show: its mask is never quite where it ends."""
-
-_UNSEEN, _SEEN = 0.12, 0.5
-"""Stretch up to which a pixel shows nothing of the portrait, and from which on all of it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ class PortraitLayers:
         plate, known = _plate(image, _grown(person, _PLATE_MARGIN * size))
         eyes = (Eyeball.of(image, points, eye) for eye in (Component.LEFT_EYE, Component.RIGHT_EYE))
         return cls(
-            image=np.ascontiguousarray(image),
+            image=np.require(image, requirements=["C", "W"]),  # torch shares no memory that is read-only
             mesh=with_rings(points),
             person=_soft(_grown(person, _PERSON_MARGIN * size), _PERSON_MARGIN * size / 2),
             plate=plate,
@@ -97,52 +93,14 @@ class PortraitLayers:
             step=max(1.0, size / _GRID_FACE),
         )
 
+    def on(self, device: torch.device | str) -> Carrier:
+        """The layers on the device that is to carry them."""
+        return Carrier(self, device)
+
     def carry(self, landmarks: np.ndarray) -> Carried:
-        """Carry the portrait to landmarks (F, 478, 3) in its own pixels."""
-        targets = landmarks.astype(np.float64)
-        frames = np.empty((len(targets), *self.image.shape), np.uint8)
-        validity = np.empty(frames.shape[:3], np.float32)
-        for number, mesh in enumerate(moved_rings(self.mesh, targets)):
-            flow = self.flow(mesh)
-            self._carry_person(frames[number], validity[number], flow)
-            for eye in self.eyes:
-                eye.paint(frames[number], validity[number], mesh[:NUM_LANDMARKS, :2])
-            self.mouth.paint(frames[number], validity[number], mesh[:NUM_LANDMARKS])
-        return Carried(frames, validity)
-
-    def flow(self, mesh: np.ndarray) -> MeshFlow:
-        """Where the frame of a moved mesh (V, 3) lies in the portrait, on the grid."""
-        height, width = self.image.shape[:2]
-        grid = (int(np.ceil(height / self.step)), int(np.ceil(width / self.step)))
-        flow = mesh_flow(mesh, self.mesh, HEAD_TRIANGLES, size=grid, step=self.step, two_sided=len(RING_TRIANGLES))
-        around = flow.triangle < len(RING_TRIANGLES)
-        source = keep_at_border(flow.source, (height, width), step=self.step, free=around)
-        return MeshFlow(source, flow.stretch, flow.triangle)
-
-    def _carry_person(self, frame: np.ndarray, validity: np.ndarray, flow: MeshFlow) -> None:
-        """The moved person over the plate; both results in place."""
-        seen = np.clip((flow.stretch - _UNSEEN) / (_SEEN - _UNSEEN), 0, 1)
-        at_x, at_y = (self._enlarge(flow.source[..., axis]) - np.float32(0.5) for axis in (0, 1))
-        moved = cv2.remap(self.image, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        person = cv2.remap(self.person, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        still = 1 - person
-        frame[:] = cv2.blendLinear(moved, self.plate, person, still)
-        validity[:] = person * self._enlarge(seen) + still * self.plate_known
-
-    def _enlarge(self, grid: np.ndarray) -> np.ndarray:
-        height, width = self.image.shape[:2]
-        if grid.shape == (height, width):
-            return grid
-        # the grid may reach beyond the frame by a part of a step
-        scale = 1 / self.step
-        matrix = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
-        return cv2.warpAffine(
-            grid,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        """Carry the portrait to landmarks (F, 478, 3) in its own pixels, on the processor."""
+        frames, validity = self.on("cpu").carry_all(landmarks)
+        return Carried(frames.numpy(), validity.numpy())
 
 
 def _grown(mask: np.ndarray, margin: float) -> np.ndarray:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as management
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...model_core.errors import InputError
 from ..sockets import HostedModel
-from .memory import to_compute
+from .memory import device_for_tools, to_compute
 from .pictures import decode_images
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ...model_core.warp.full_size import FullSize, OutputSize
 
 _FRAMES_AT_ONCE = 8
+_CARRYING_MEMORY = 2**30  # bytes
 _SAME_SHAPE = 0.02  # relative difference of two aspect ratios
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def finished_images(
     Args:
         generated: whether a network drew these latents; else they are the carried portrait, which is carried again.
     """
-    whole = _whole_portrait(reference, motion, size)
+    whole = _whole_portrait(reference, motion, size, device=hosted.patcher.load_device)
     if whole is None or motion is None or motion.landmarks is None:
         return decode_images(hosted, latents)
     from ...model_core.images import to_uint8
@@ -82,17 +82,21 @@ def carried_images(
             f"motion: is {shown[1]}x{shown[0]}, the reference {seen[1]}x{seen[0]}; connect Encode Reference's "
             "framed_track to the motion node"
         )
-    layers, landmarks = reference.layers, motion.landmarks
-    whole = _whole_portrait(reference, motion, size)
+    device = device_for_tools(_CARRYING_MEMORY)
+    carrier, landmarks = reference.layers.on(device), motion.landmarks
+    whole = _whole_portrait(reference, motion, size, device=device)
     if whole is not None:
-        layers, landmarks = whole.layers, whole.landmarks(landmarks)
-    images = _empty_images(len(motion), layers.image.shape[:2])
+        carrier, landmarks = whole.carrier, whole.landmarks(landmarks)
+    images = _empty_images(len(motion), carrier.layers.image.shape[:2])
     validity = torch.empty(images.shape[:3], device=images.device)
-    for number in range(len(motion)):
-        carried = layers.carry(landmarks[number : number + 1])
-        _fill(images[number : number + 1], carried.frames)
-        validity[number] = torch.from_numpy(carried.validity[0])
-        progress()
+    done = 0
+    for frames, seen in carrier.carry(landmarks):
+        part = slice(done, done + len(frames))
+        _fill(images[part], frames)
+        validity[part] = seen
+        for _ in range(len(frames)):
+            progress()
+        done = part.stop
     return images, validity
 
 
@@ -120,7 +124,7 @@ def _inside(start: int, length: int, scale: float, size: int) -> Tensor:
 
 
 def _whole_portrait(
-    reference: PortraitReference | None, motion: MotionSignal | None, size: OutputSize
+    reference: PortraitReference | None, motion: MotionSignal | None, size: OutputSize, *, device: torch.device
 ) -> FullSize | None:
     """What makes frames of a size; None for the model's."""
     if size == "model" or reference is None or motion is None:
@@ -137,7 +141,7 @@ def _whole_portrait(
         return None
     from ...model_core.pipeline import full_size
 
-    return full_size(reference, size)
+    return full_size(reference, size, device=device)
 
 
 def _empty_images(count: int, size: tuple[int, ...]) -> Tensor:
@@ -147,5 +151,5 @@ def _empty_images(count: int, size: tuple[int, ...]) -> Tensor:
 def _fill(images: Tensor, frames: Iterable[Any]) -> None:
     for image, frame in zip(images, frames, strict=True):
         management.throw_exception_if_processing_interrupted()
-        image.copy_(torch.from_numpy(np.ascontiguousarray(frame)))
+        image.copy_(torch.as_tensor(frame))
         image.div_(255)

@@ -10,11 +10,12 @@ import pytest
 
 from model_core.faces.analyzer import FaceDetection
 from model_core.jobs import VideoJob, faces
+from model_core.jobs import label_maps as stored_maps
 from model_core.jobs.faces import FaceSettings, find_faces, follow_driving_face
 from model_core.jobs.folder import JobFolder
 from model_core.jobs.run import job_digest
 from model_core.models import PortraitModel
-from model_core.motion.scenes import MotionSettings
+from model_core.motion.scenes import MotionSettings, PlacedMotion
 from model_core.types import FaceTrack
 
 
@@ -52,6 +53,21 @@ def test_label_maps_come_back_frame_by_frame(found: Any, square_analyzer: Any, m
     assert maps[:, -1, -1].tolist() == [6, 7, 8, 9, 9, 11, 12, 13, 14, 15, 16, 17]  # the gap shows the one before
     assert (maps[0][:7, :2] == 249).all() and (maps[0][7:, :2] == 6).all()
     assert all(scene.rest.label_maps is None for scene in face.scenes)
+
+
+def test_where_a_face_goes_is_known_without_its_label_maps(
+    found: Any, square_analyzer: Any, make_track: Callable[..., FaceTrack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face = found(Parsing(square_analyzer))
+    placed = PlacedMotion(face.track, face.scenes, make_track(1), MotionSettings())
+    whole = face.track.take(range(4, 9))
+    read: list[object] = []
+    monkeypatch.setattr(stored_maps, "read", lambda *of: read.append(of))
+    landmarks = placed.landmarks(4, 9)
+    assert len(landmarks) == 5 and len(placed.limited()) == len(placed) and not read
+    bare = face.track.take(range(4, 9), label_maps=False)
+    assert bare.label_maps is None and not read
+    np.testing.assert_array_equal(bare.landmarks, whole.landmarks)
 
 
 def test_another_analyser_looks_for_the_faces_again(

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from model_core.motion.expressions import expression_offsets, neutral_face
 from model_core.motion.head import rotation_matrix
+from model_core.warp.patch import Canvas
+from model_core.warp.resampling import OpenCVResampler
 
 SIZE = 256
 FACE = 44.0  # pixels of a face size in a picture of SIZE
@@ -14,6 +17,11 @@ def placed(points: np.ndarray, turn: tuple[float, float, float] = (0, 0, 0)) -> 
     """A face in sizes, turned about its centre and laid into the middle of the picture."""
     points = points - points.mean(axis=0)
     return points @ rotation_matrix(np.array(turn, dtype=np.float64)).T * FACE + (SIZE / 2, SIZE / 2, 0)
+
+
+def canvas_of(frame: np.ndarray, validity: np.ndarray) -> Canvas:
+    """What paints into these very arrays, of one frame."""
+    return Canvas(torch.from_numpy(frame)[None], torch.from_numpy(validity)[None], OpenCVResampler())
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from model_core.motion.components import CORNERS, LEFT_IRIS_CENTRE, RIGHT_IRIS_C
 from model_core.types import Component
 from model_core.warp.eyes import Eyeball
 
-from .conftest import SIZE
+from .conftest import SIZE, canvas_of
 
 EYES = [
     (Component.LEFT_EYE, Component.LEFT_IRIS, LEFT_IRIS_CENTRE),
@@ -18,7 +18,7 @@ EYES = [
 def shown(eyeball: Eyeball, target: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Where a point of the frame lies in the portrait, by what the picture of places shows there."""
     frame, validity = np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE), np.float32)
-    eyeball.paint(frame, validity, target[:, :2])
+    eyeball.paint(canvas_of(frame, validity), target[None, :, :2])
     x, y = np.floor(point).astype(int)
     return frame[y, x, :2].astype(float) + point - np.floor(point)
 
@@ -62,5 +62,6 @@ def test_an_eye_moves_and_grows_with_its_corners(
 def test_an_eye_outside_the_picture_or_the_frame_shows_nothing(picture: np.ndarray, portrait: np.ndarray) -> None:
     assert Eyeball.of(picture, portrait + (0.0, 900.0, 0.0), Component.LEFT_EYE) is None
     frame, validity = np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE), np.float32)
-    made(picture, portrait, Component.LEFT_EYE).paint(frame, validity, (portrait + (0.0, 900.0, 0.0))[:, :2])
+    away = portrait + (0.0, 900.0, 0.0)
+    made(picture, portrait, Component.LEFT_EYE).paint(canvas_of(frame, validity), away[None, :, :2])
     assert not frame.any() and not validity.any()

@@ -47,7 +47,7 @@ def test_landmarks_of_the_models_frame_are_found_again(whole: FullSize, portrait
 
 def test_a_network_that_changes_nothing_leaves_the_carried_portrait(whole: FullSize, portrait: np.ndarray) -> None:
     framed = ((portrait + (4, 2, 0)) - (40, 30, 0))[None] / 2
-    carried = whole.framed.carry(framed).frames
+    carried = whole.framed.layers.carry(framed).frames
     (alone,), (with_it,) = whole.frames(framed, None), whole.frames(framed, carried)
     assert np.abs(alone.astype(int) - with_it).mean() < 0.6
     inside = whole.layers.carry(whole.landmarks(framed)).validity[0] > 0.99
@@ -56,7 +56,7 @@ def test_a_network_that_changes_nothing_leaves_the_carried_portrait(whole: FullS
 
 def test_a_change_shows_inside_the_window_and_fades_at_its_border(whole: FullSize, portrait: np.ndarray) -> None:
     framed = (portrait - (40, 30, 0))[None] / 2
-    brighter = np.clip(whole.framed.carry(framed).frames.astype(int) + 20, 0, 255).astype(np.uint8)
+    brighter = np.clip(whole.framed.layers.carry(framed).frames.astype(int) + 20, 0, 255).astype(np.uint8)
     (alone,), (changed,) = whole.frames(framed, None), whole.frames(framed, brighter)
     change = changed.astype(int) - alone
     middle = change[100:150, 100:150]
@@ -71,6 +71,6 @@ def test_faint_noise_of_the_network_is_left_out_where_the_portrait_is_known(
 ) -> None:
     framed = (portrait - (40, 30, 0))[None] / 2
     noise = np.random.default_rng(0).normal(0, 2.5, (1, 88, 88, 3))
-    noisy = np.clip(whole.framed.carry(framed).frames + noise, 0, 255).round().astype(np.uint8)
+    noisy = np.clip(whole.framed.layers.carry(framed).frames + noise, 0, 255).round().astype(np.uint8)
     (alone,), (made,) = whole.frames(framed, None), whole.frames(framed, noisy)
     assert np.abs(made.astype(int) - alone).mean() < 0.25 * np.abs(noise).mean()

@@ -10,7 +10,7 @@ from model_core.motion.expressions import expression_names, expression_offsets, 
 from model_core.types import Component
 from model_core.warp.mouth import InnerMouth
 
-from .conftest import SIZE, placed
+from .conftest import SIZE, canvas_of, placed
 
 SKIN, LIPS, TEETH = (120, 120, 120), (200, 100, 90), (240, 240, 240)
 
@@ -39,7 +39,7 @@ def picture(face: np.ndarray, *teeth: tuple[float, float]) -> np.ndarray:
 
 def painted(mouth: InnerMouth, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     frame, validity = np.full((SIZE, SIZE, 3), SKIN, np.uint8), np.ones((SIZE, SIZE), np.float32)
-    mouth.paint(frame, validity, target)
+    mouth.paint(canvas_of(frame, validity), target[None])
     return frame, validity
 
 
