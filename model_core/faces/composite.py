@@ -7,14 +7,14 @@ resampled with it, says where it shows; where it is 0 the full frame stays bit f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-_LARGEST_GAIN = 2.0  # a flat picture must not be blown up to noise
-_MEMORY = 50  # frames over which the colour correction is averaged: it must follow the light, not the mouth
+from .colours import ColourMatch
+
 _OVERSAMPLING = 4
 
 
@@ -139,43 +139,6 @@ def face_mask(landmarks: np.ndarray, size: tuple[int, int], *, grow: float = 0.0
 def _from_border(length: int) -> np.ndarray:
     place = np.arange(length)
     return np.minimum(place, length - 1 - place).astype(np.float64)
-
-
-@dataclass
-class ColourMatch:
-    """Brings the animated frames to the colours of what they cover: mean and spread of each channel.
-
-    The moments are averaged over time, so the correction follows the light and does not flicker.
-
-    Attributes:
-        moments: (4, 3): mean and spread of the animated, mean and spread of the covered pixels; None at first.
-    Source: Reinhard et al., "Color Transfer between Images", 2001, in RGB.
-    """
-
-    moments: np.ndarray | None = field(default=None)
-
-    def apply(self, picture: np.ndarray, covered: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Correct one frame.
-
-        Args:
-            picture, covered: (h, w, 3) float32 in [0, 255].
-            weight: (h, w) >= 0: the pixels that count; where none does, nothing is changed or learnt.
-        """
-        if weight.sum() > 1.0:
-            seen = np.concatenate([_moments(picture, weight), _moments(covered, weight)])
-            old = seen if self.moments is None else self.moments
-            self.moments = old + (seen - old) / _MEMORY
-        if self.moments is None:
-            return picture
-        mean, spread, wanted_mean, wanted_spread = self.moments.astype(np.float32)
-        gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), 1 / _LARGEST_GAIN, _LARGEST_GAIN)
-        return (picture - mean) * gain + wanted_mean
-
-
-def _moments(pixels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    share = (weight / weight.sum())[..., None].astype(np.float64)
-    mean = (pixels * share).sum(axis=(0, 1))
-    return np.stack([mean, np.sqrt((np.square(pixels - mean) * share).sum(axis=(0, 1)))])
 
 
 def composite(

@@ -12,8 +12,7 @@ from torch.nn.functional import interpolate
 
 from ..errors import InputError
 from ..types import FaceTrack
-
-_LARGEST_GAIN = 2.0  # a flat picture must not be blown up to noise
+from .colours import matched_colours
 
 
 @dataclass(frozen=True)
@@ -148,33 +147,6 @@ def paste_back(
     # exact at both ends: 0 is the frame, 1 the crop
     made[..., top:bottom, left:right] = torch.lerp(under, patch, weight.expand_as(under))
     return made
-
-
-def matched_colours(images: Tensor, like: Tensor, weight: Tensor) -> Tensor:
-    """Give pictures the mean and the spread of each colour channel of other ones.
-
-    One correction serves all frames, so that it cannot flicker.
-
-    Args:
-        images, like: (F, C, H, W).
-        weight: broadcastable to them, >= 0: the pixels that count.
-    Returns:
-        (F, C, H, W); unchanged where no pixel counts.
-    Source: Reinhard et al., "Color Transfer between Images", 2001, in RGB.
-    """
-    share = weight.expand_as(images)
-    total = share.sum(dim=(0, 2, 3), keepdim=True)
-    if not bool((total > 0).all()):
-        return images
-    share = share / total
-
-    def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        mean = (pixels * share).sum(dim=(0, 2, 3), keepdim=True)
-        return mean, ((pixels - mean).square() * share).sum(dim=(0, 2, 3), keepdim=True).sqrt()
-
-    (mean, spread), (wanted_mean, wanted_spread) = moments(images), moments(like)
-    gain = (wanted_spread / spread.clamp_min(1e-6)).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN)
-    return (images - mean) * gain + wanted_mean
 
 
 def _fade(region: CropRegion, feather: float) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from ..faces.composite import ColourMatch, Overlay, composite, face_mask
+from ..faces.colours import ColourMatch
+from ..faces.composite import Overlay, composite, face_mask
 from ..motion.scenes import Scene
 from ..warp.carrier import Carrier
 from ..warp.full_size import FullSize

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
@@ -9,9 +12,10 @@ from torch import Tensor
 from ..backbones.base import Backbone, ConditioningT
 from ..errors import InputError
 from ..types import StepEvent, StepObserver
-from .guidance import SignalFusion, combine
+from .denoise import PredictWindow, predict_clip
+from .guidance import SignalFusion
 from .schedule import advance, clean_from_prediction, first_latents, start
-from .windows import Window, Windows
+from .windows import Windows
 
 
 # no_grad rather than inference_mode: an inference tensor could never take part in training afterwards.
@@ -56,21 +60,32 @@ def sample(
         latents = first_latents(scheduler, _checked(initial, noise, denoise).float(), noise.float(), path[0])
     for step, t in enumerate(path):
         noisy = scheduler.scale_model_input(latents, t)
-        blended = torch.zeros_like(latents)
         parts = windows.windows(step, noise.shape[1])
-        for done, window in enumerate(parts, start=1):
-            condition = conditioning.take(window.frames)
-            weights = guidance.coefficients(step, steps, has_history=condition.num_history > 0)
-            seen = noisy[:, window.span].to(noise.dtype)
-            predictions = backbone.predict(seen, timesteps[step], condition, tuple(weights))
-            blended[:, window.span] += combine(predictions, weights) * _blend_weights(window, blended)
-            if observer is not None:
-                observer(StepEvent(step, steps, done, len(parts), False, latents))
+        blended = predict_clip(
+            _network(backbone, timesteps[step], noise.dtype),
+            noisy,
+            conditioning,
+            windows=parts,
+            guidance=guidance,
+            step=step,
+            steps=steps,
+            told=_told(observer, StepEvent(step, steps, 0, len(parts), False, latents)),
+        ).fused
         latents = advance(scheduler, blended, t, latents, generator)
         if observer is not None:
             clean = clean_from_prediction(scheduler, blended, noisy, t)
             observer(StepEvent(step, steps, len(parts), len(parts), True, clean))
     return latents.to(noise.dtype)
+
+
+def _network(backbone: Backbone[ConditioningT], timestep: Tensor, dtype: torch.dtype) -> PredictWindow[ConditioningT]:
+    """The backbone at one timestep, fed in ``dtype``."""
+    return lambda noisy, conditioning, branches: backbone.predict(noisy.to(dtype), timestep, conditioning, branches)
+
+
+def _told(observer: StepObserver | None, step: StepEvent) -> Callable[[int], None] | None:
+    """Tells the observer, if there is one, of every window of a step."""
+    return None if observer is None else lambda done: observer(replace(step, window=done))
 
 
 def _checked(initial: Tensor | None, noise: Tensor, denoise: float) -> Tensor:
@@ -85,9 +100,3 @@ def _checked(initial: Tensor | None, noise: Tensor, denoise: float) -> Tensor:
             "frames and size"
         )
     return initial
-
-
-def _blend_weights(window: Window, like: Tensor) -> Tensor:
-    """(F, 1, 1, 1) in the dtype and on the device of ``like``, without waiting for the device."""
-    weights = torch.tensor(window.weights, dtype=like.dtype).view(-1, 1, 1, 1)
-    return weights.to(like.device, non_blocking=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from ...model_core.backbones.base import Conditioning
     from ...model_core.config import SamplingConfig
     from ...model_core.pipeline import PortraitReference
+    from ...model_core.sampling.denoise import PredictWindow
     from ...model_core.sampling.guidance import SignalFusion
     from ...model_core.sampling.windows import Windows
-    from ...model_core.types import Baseline, HistoryFrames, MotionSignal
+    from ...model_core.types import Baseline, Branch, HistoryFrames, MotionSignal
 
 _CARRIED_AT_ONCE = 8
 _SAME = 1e-5  # noise levels this close, relatively, are the same step
@@ -100,44 +102,47 @@ class PortraitGuider(CFGGuider):
             x: (F, C, h, w), the whole clip, noisy.
             timestep: (F,), its noise level, sigma.
         """
+        from ...model_core.sampling.denoise import predict_clip
+
         options = model_options or {}
         sigmas = options["transformer_options"]["sample_sigmas"]
         step, steps = self._position(timestep, sigmas), len(sigmas) - 1
         run = self._run = self._run or self._start(steps)
-        fused, plain = torch.zeros_like(x), torch.zeros_like(x)
         parts = self._windows.windows(step, len(x))
-        for done, window in enumerate(parts, start=1):
-            clean, unguided = self._window(run, window, x, timestep, step=step, steps=steps, options=options)
-            weights = torch.tensor(window.weights, dtype=x.dtype, device=x.device).view(-1, 1, 1, 1)
-            fused[window.span] += clean * weights
-            plain[window.span] += unguided * weights
-            self._show(run, step + done / len(parts), steps)
+        made = predict_clip(
+            self._network(timestep, options),
+            x[None],
+            run.conditioning,
+            windows=parts,
+            guidance=self._guidance,
+            step=step,
+            steps=steps,
+            told=lambda done: self._show(run, step + done / len(parts), steps),
+        )
         if run.shows_previews and step != run.last_step:
-            run.bar.update_absolute(run.shown, steps, preview_of(self._hosted.model, fused[None]))
+            run.bar.update_absolute(run.shown, steps, preview_of(self._hosted.model, made.fused))
         run.last_step = step
         # of scale 1, since the fusion is done; the samplers whose names end in cfg_pp read the unguided frames here
-        return cfg_function(self.inner_model, fused, plain, 1.0, x, timestep, model_options=options)
+        fused, unguided = made.fused[0], made.unguided[0]
+        return cfg_function(self.inner_model, fused, unguided, 1.0, x, timestep, model_options=options)
 
-    def _window(
-        self, run: _Run, window: Any, x: Tensor, timestep: Tensor, *, step: int, steps: int, options: dict[str, Any]
-    ) -> tuple[Tensor, Tensor]:
-        """One window's clean frames: all branches fused, and the least conditioned of them alone."""
-        from ...model_core.sampling.guidance import combine
+    def _network(self, timestep: Tensor, options: dict[str, Any]) -> PredictWindow[Conditioning]:
+        """ComfyUI's model at one noise level, the same for all frames: the clean frames of each branch of a window."""
 
-        conditioning = run.conditioning.take(window.frames)
-        weights = self._guidance.coefficients(step, steps, has_history=conditioning.num_history > 0)
-        predictions = {}
-        for branch in weights:
-            check_cancel()
-            predictions[branch] = self.inner_model.apply_model(
-                x[window.span],
-                timestep[window.span],
-                transformer_options=options["transformer_options"],
-                conditioning=conditioning,
-                branch=branch,
-            )
-        # a branch is affine in the network's output and the weights sum to 1, so clean frames fuse as outputs do
-        return combine(predictions, weights), next(iter(predictions.values()))
+        def predict(noisy: Tensor, conditioning: Conditioning, branches: Sequence[Branch]) -> dict[Branch, Tensor]:
+            predictions = {}
+            for branch in branches:
+                check_cancel()
+                predictions[branch] = self.inner_model.apply_model(
+                    noisy[0],
+                    timestep[: noisy.shape[1]],
+                    transformer_options=options["transformer_options"],
+                    conditioning=conditioning,
+                    branch=branch,
+                )[None]
+            return predictions
+
+        return predict
 
     def _start(self, steps: int) -> _Run:
         """Prepare the clip's conditioning; the model has just been loaded."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.faces.composite import ColourMatch, Overlay, composite, face_mask, window_mask
+from model_core.faces.colours import ColourMatch
+from model_core.faces.composite import Overlay, composite, face_mask, window_mask
 
 
 def noise(height: int, width: int, *, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.faces.crop import CropRegion, crop_frames, crop_region, crop_track, matched_colours, paste_back
+from model_core.faces.crop import CropRegion, crop_frames, crop_region, crop_track, paste_back
 from model_core.types import FaceTrack
 
 HEIGHT, WIDTH = 40, 56
@@ -129,16 +129,6 @@ def test_the_mask_may_have_another_size_and_one_for_each_frame() -> None:
     masks = torch.stack([torch.ones(1, 4, 4), torch.zeros(1, 4, 4)])
     made = paste_back(torch.zeros(2, 1, HEIGHT, WIDTH), torch.ones(2, 1, 9, 9), region, feather=0.0, mask=masks)
     assert made[0].sum() == 20 * 20 and made[1].sum() == 0
-
-
-def test_matched_colours_have_the_mean_and_spread_of_the_target() -> None:
-    made, like = torch.rand(4, 3, 30, 30) * 0.5, torch.rand(1, 3, 30, 30).expand(4, -1, -1, -1) * 0.8 + 0.1
-    matched = matched_colours(made, like, torch.ones(1, 1, 30, 30))
-    torch.testing.assert_close(matched.mean((0, 2, 3)), like.mean((0, 2, 3)))
-    torch.testing.assert_close(matched.std((0, 2, 3)), like.std((0, 2, 3)), rtol=1e-3, atol=0)
-    flat = matched_colours(torch.full((1, 3, 8, 8), 0.2), torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8))
-    assert flat.std() < 0.2 and torch.isfinite(flat).all()
-    assert torch.equal(matched_colours(made, like, torch.zeros(1, 1, 30, 30)), made)
 
 
 def test_pasting_with_matched_colours_hides_a_colour_cast() -> None:

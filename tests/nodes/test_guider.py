@@ -133,6 +133,46 @@ def test_comfyui_s_own_denoise_starts_from_them_as_our_loop_does(
     assert not torch.allclose(native, run(nodes, hosted_model, guider, empty, steps=3, denoise=0.5), atol=1e-2)
 
 
+def test_the_loop_and_the_guider_predict_the_same(comfy, nodes, setup, hosted_model, reference, motion):
+    """The noisy latents of every step of our loop, shown to the guider: overlapping windows, all branches, history."""
+    module, model = comfy.module, hosted_model.model
+    sampling, base = module("model_core.sampling"), module("model_core.backbones.base")
+    images, frames = torch.rand(3, 32, 32, 3, generator=torch.Generator().manual_seed(5)), motion.take([0, 1, 2])
+    history = module("nodes.guidance").HistoryFrames.execute(frames=2, chunk=6, images=images, motion=frames).args[0]
+    scales = {"identity": 2.0, "motion": 2.5, "continuity": 1.5}
+    fusion = module("nodes.guidance").SignalFusion.execute(**scales, start=0.0, end=0.7).args[0]
+    windows = sampling.CyclicOverlap(4, 2, blend="linear")
+    guider, latents = setup(guidance=fusion, windows=windows, history=history)
+    noise = torch.randn(latents["samples"].shape, generator=torch.Generator().manual_seed(2))[None]
+    before = module("nodes.settings").encoded_history(hosted_model, reference, history)
+    noisy, clean = {}, {}
+
+    def keep(event: Any) -> None:
+        (clean if event.step_done else noisy)[event.step] = event.latents[0].clone()
+
+    sampling.sample(
+        model.backbone,
+        model.backbone.prepare(base.AnimationInputs(reference.reference.encoded, motion, before)),
+        noise,
+        scheduler=sampling.make_scheduler(model.config.schedule, "euler"),
+        steps=4,
+        windows=windows,
+        guidance=sampling.SignalFusion(**scales, end=0.7),
+        observer=keep,
+    )
+    seen = []
+
+    def shown_the_loop_s(model: Any, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+        for step, sigma in enumerate(sigmas[:-1]):
+            seen.append(model(noisy[step], sigma.expand(len(x))))
+        return x
+
+    run(nodes, hosted_model, guider, latents, steps=4, sampler=shown_the_loop_s)
+    for step in range(4):
+        torch.testing.assert_close(seen[step], clean[step], atol=1e-5, rtol=1e-5, msg=f"step {step}")
+    assert (seen[0] - seen[-1]).abs().max() > 0.1, "the steps differ, so equal ones mean something"
+
+
 def test_windows_of_the_model_bound_what_a_call_sees(nodes, setup, hosted_model, calls):
     guider, latents = setup()
     assert run(nodes, hosted_model, guider, latents).shape == (7, 48, 8, 8)
