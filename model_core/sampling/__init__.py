@@ -2,7 +2,7 @@
 
 from .guidance import SignalFusion, combine
 from .history import Chunk, carry_history, plan_chunks
-from .loop import sample
+from .loop import sample, sample_steps
 from .noise import frame_noise, initial_noise
 from .schedule import add_noise, clean_from_prediction, make_scheduler, prediction_target
 from .windows import CyclicOverlap, Window, Windows, WrappedWindows, make_windows, window_picture
@@ -25,5 +25,6 @@ __all__ = [
     "plan_chunks",
     "prediction_target",
     "sample",
+    "sample_steps",
     "window_picture",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,8 +40,7 @@ def predict_clip(
     guidance: SignalFusion,
     step: int,
     steps: int,
-    told: Callable[[int], None] | None = None,
-) -> ClipPrediction:
+) -> Generator[int, None, ClipPrediction]:
     """Predict a clip window by window.
 
     Args:
@@ -50,7 +49,8 @@ def predict_clip(
         conditioning: of all F frames.
         windows: of this step; together they cover every frame.
         step, steps: 0 <= step < steps, where guidance stands.
-        told: how many windows are done, after each; cancels by raising.
+    Yields:
+        how many windows are done, after each.
     Returns:
         in the dtype and on the device of ``noisy``.
     """
@@ -62,8 +62,7 @@ def predict_clip(
         share = _blend_weights(window, noisy)
         made.fused[:, window.span] += combine(predictions, weights) * share
         made.unguided[:, window.span] += predictions[next(iter(weights))] * share
-        if told is not None:
-            told(done)
+        yield done
     return made
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import SchedulerMixin
@@ -12,15 +13,21 @@ from torch import Tensor
 from ..backbones.base import Backbone, ConditioningT
 from ..errors import InputError
 from ..types import StepEvent, StepObserver
-from .denoise import PredictWindow, predict_clip
+from .denoise import ClipPrediction, PredictWindow, predict_clip
 from .guidance import SignalFusion
 from .schedule import advance, clean_from_prediction, first_latents, start
+from .stages import result_of
 from .windows import Windows
+
+
+def sample(*args: Any, observer: StepObserver | None = None, **options: Any) -> Tensor:
+    """``sample_steps`` at once; the observer is told of every window and every step, and cancels by raising."""
+    return result_of(sample_steps(*args, **options), observer)
 
 
 # no_grad rather than inference_mode: an inference tensor could never take part in training afterwards.
 @torch.no_grad()
-def sample(
+def sample_steps(
     backbone: Backbone[ConditioningT],
     conditioning: ConditioningT,
     noise: Tensor,
@@ -32,8 +39,7 @@ def sample(
     initial: Tensor | None = None,
     denoise: float = 1.0,
     generator: torch.Generator | None = None,
-    observer: StepObserver | None = None,
-) -> Tensor:
+) -> Generator[StepEvent, None, Tensor]:
     """Denoise the frames of one clip (or one chunk of a long one).
 
     Args:
@@ -45,8 +51,8 @@ def sample(
         initial: (1, F, C, h, w), clean latents to start from where ``denoise`` is below 1; else not looked at.
         denoise: in (0, 1], the part of the schedule to walk; see ``schedule.start``.
         generator: for schedulers that add noise in between ("lcm"); None takes torch's own.
-        observer: told after every window and every step; cancels by raising. All state is local, so nothing
-            is left behind.
+    Yields:
+        an event after every window and every step; who stops asking cancels, and nothing is left behind.
     Returns:
         (1, F, C, h, w), the clean latents, in the dtype of ``noise``.
     Raises:
@@ -61,7 +67,7 @@ def sample(
     for step, t in enumerate(path):
         noisy = scheduler.scale_model_input(latents, t)
         parts = windows.windows(step, noise.shape[1])
-        blended = predict_clip(
+        windows_done = predict_clip(
             _network(backbone, timesteps[step], noise.dtype),
             noisy,
             conditioning,
@@ -69,12 +75,12 @@ def sample(
             guidance=guidance,
             step=step,
             steps=steps,
-            told=_told(observer, StepEvent(step, steps, 0, len(parts), False, latents)),
-        ).fused
+        )
+        event = StepEvent(step, steps, 0, len(parts), False, latents)
+        blended = (yield from _events(windows_done, event)).fused
         latents = advance(scheduler, blended, t, latents, generator)
-        if observer is not None:
-            clean = clean_from_prediction(scheduler, blended, noisy, t)
-            observer(StepEvent(step, steps, len(parts), len(parts), True, clean))
+        clean = clean_from_prediction(scheduler, blended, noisy, t)
+        yield replace(event, window=len(parts), step_done=True, latents=clean)
     return latents.to(noise.dtype)
 
 
@@ -83,9 +89,16 @@ def _network(backbone: Backbone[ConditioningT], timestep: Tensor, dtype: torch.d
     return lambda noisy, conditioning, branches: backbone.predict(noisy.to(dtype), timestep, conditioning, branches)
 
 
-def _told(observer: StepObserver | None, step: StepEvent) -> Callable[[int], None] | None:
-    """Tells the observer, if there is one, of every window of a step."""
-    return None if observer is None else lambda done: observer(replace(step, window=done))
+def _events(
+    windows_done: Generator[int, None, ClipPrediction], step: StepEvent
+) -> Generator[StepEvent, None, ClipPrediction]:
+    """Every window of a step as an event; returns what the windows make together."""
+    while True:
+        try:
+            done = next(windows_done)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        yield replace(step, window=done)
 
 
 def _checked(initial: Tensor | None, noise: Tensor, denoise: float) -> Tensor:

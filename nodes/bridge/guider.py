@@ -103,13 +103,14 @@ class PortraitGuider(CFGGuider):
             timestep: (F,), its noise level, sigma.
         """
         from ...model_core.sampling.denoise import predict_clip
+        from ...model_core.sampling.stages import result_of
 
         options = model_options or {}
         sigmas = options["transformer_options"]["sample_sigmas"]
         step, steps = self._position(timestep, sigmas), len(sigmas) - 1
         run = self._run = self._run or self._start(steps)
         parts = self._windows.windows(step, len(x))
-        made = predict_clip(
+        work = predict_clip(
             self._network(timestep, options),
             x[None],
             run.conditioning,
@@ -117,8 +118,8 @@ class PortraitGuider(CFGGuider):
             guidance=self._guidance,
             step=step,
             steps=steps,
-            told=lambda done: self._show(run, step + done / len(parts), steps),
         )
+        made = result_of(work, lambda done: self._show(run, step + done / len(parts), steps))
         if run.shows_previews and step != run.last_step:
             run.bar.update_absolute(run.shown, steps, preview_of(self._hosted.model, made.fused))
         run.last_step = step
