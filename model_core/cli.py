@@ -77,6 +77,14 @@ def _add_motion(parser: argparse.ArgumentParser) -> None:
         "1 by default; may be given again",
     )
     group.add_argument(
+        "--edit",
+        action="append",
+        default=[],
+        metavar="SLIDER=X",
+        help="set part of the face by hand, on top of the driver, such as smile=0.5, eye_left=-1 or yaw=10; a wrong "
+        "name lists them all; may be given again",
+    )
+    group.add_argument(
         "--only", choices=["expression", "head"], help="leave the head where it is, or move nothing but the head"
     )
     group.add_argument(

@@ -89,6 +89,10 @@ class LatentSpec:
     width: int = 0
 
 
+EDIT_COLUMNS = 51 + 6
+"""Of ``FaceTrack.edits``: expression coefficients, then the head's turn (3), way (2) and nearness."""
+
+
 @dataclass(frozen=True)
 class FaceTrack:
     """One face followed through a clip.
@@ -107,6 +111,7 @@ class FaceTrack:
             ``FaceDetection.pose``. None where it does not say, or not in every frame that shows the face.
         readings: of a portrait, (31, 54) float32: what the analyser reads on it carried to some basic expressions, 51
             coefficients and the pose (``motion/response.py``); None where it was not asked.
+        edits: (F, 57) float32, what is set by hand on top of what the face does (``motion/editing.py``); None nothing.
     """
 
     boxes: np.ndarray
@@ -118,9 +123,14 @@ class FaceTrack:
     blendshapes: np.ndarray | None = None
     poses: np.ndarray | None = None
     readings: np.ndarray | None = None
+    edits: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.landmarks)
+
+    def with_edits(self, edits: np.ndarray | None) -> FaceTrack:
+        """The same track with other edits, (F, 57)."""
+        return replace(self, edits=edits)
 
     def take(self, frames: Sequence[int]) -> FaceTrack:
         """The same track at some frames only, in the order given."""
@@ -138,6 +148,7 @@ class FaceTrack:
             label_maps=at(self.label_maps),
             blendshapes=at(self.blendshapes),
             poses=at(self.poses),
+            edits=at(self.edits),
         )
 
 

@@ -10,6 +10,7 @@ from .animate import AnimatePortrait, CarryPortrait, DecodePortrait
 from .checks import checked
 from .crop import CropFace, PasteFaceBack
 from .download import DownloadPortraitModel
+from .edit import EditExpression
 from .evaluate import CompareReenactment
 from .faces import AnalyzeFaces, FaceRegionMask
 from .guidance import CyclicOverlapWindows, HistoryFrames, SignalFusion
@@ -37,6 +38,7 @@ _NODES: tuple[type[io.ComfyNode], ...] = (
     MaskedFramesMotion,
     DrawnLandmarksMotion,
     MotionStrength,
+    EditExpression,
     EncodeReference,
     SignalFusion,
     CyclicOverlapWindows,

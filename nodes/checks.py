@@ -85,6 +85,7 @@ def _check_number(name: str, value: Any, *, whole: bool, least: float, most: flo
 def _belongs(kind: str, value: Any) -> bool:
     """Whether a value is what travels through sockets of a kind."""
     from ..model_core.faces.crop import CropRegion
+    from ..model_core.motion.editing import ExpressionEdit
     from ..model_core.motion.strength import MotionStrength
     from ..model_core.sampling.guidance import SignalFusion
     from ..model_core.sampling.windows import CyclicOverlap
@@ -111,6 +112,7 @@ def _belongs(kind: str, value: Any) -> bool:
         "PORTRAIT_WINDOWS": CyclicOverlap,
         "PORTRAIT_HISTORY": HistorySettings,
         "PORTRAIT_STRENGTH": MotionStrength,
+        "PORTRAIT_EDIT": ExpressionEdit,
     }
     return isinstance(value, types[kind])
 

@@ -61,12 +61,13 @@ def placing_inputs(*turnings: str, words: str = "") -> list[Any]:
     ]
 
 
-def motion_settings(alignment: str, strength: Any, turning: str, rest_frame: int) -> MotionSettings:
+def motion_settings(alignment: str, strength: Any, turning: str, rest_frame: int, edit: Any = None) -> MotionSettings:
     """What the inputs mean.
 
     Raises:
         InputError: strengths that this alignment cannot obey.
     """
+    from ..model_core.motion.editing import ExpressionEdit
     from ..model_core.motion.scenes import MotionSettings
     from ..model_core.motion.strength import MotionStrength
 
@@ -81,6 +82,7 @@ def motion_settings(alignment: str, strength: Any, turning: str, rest_frame: int
         strength=chosen,
         turning=turning,  # type: ignore[arg-type]
         rest_frame="frontal" if rest_frame == _FRONTAL else 0 if alignment == "absolute" else rest_frame,
+        edit=ExpressionEdit() if edit is None else edit,
     )
 
 

@@ -25,6 +25,7 @@ ReferenceSocket: Any = io.Custom("PORTRAIT_REFERENCE")  # HostedReference
 GuidanceSocket: Any = io.Custom("PORTRAIT_GUIDANCE")  # model_core's SignalFusion
 WindowsSocket: Any = io.Custom("PORTRAIT_WINDOWS")  # model_core's CyclicOverlap
 HistorySocket: Any = io.Custom("PORTRAIT_HISTORY")  # HistorySettings
+EditSocket: Any = io.Custom("PORTRAIT_EDIT")  # model_core's ExpressionEdit
 StrengthSocket: Any = io.Custom("PORTRAIT_STRENGTH")  # model_core's MotionStrength
 
 

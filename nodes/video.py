@@ -21,6 +21,7 @@ from .settings import (
     size_input,
 )
 from .sockets import (
+    EditSocket,
     FaceAnalyzerSocket,
     GuidanceSocket,
     HistorySettings,
@@ -71,6 +72,12 @@ class AnimatePortraitVideo(io.ComfyNode):
                     "auto", words=" auto: absolute where the face is pasted over the driver's, else relative."
                 ),
                 size_input(words=" Without effect where the face is pasted over the driver's."),
+                EditSocket.Input(
+                    "edit",
+                    optional=True,
+                    tooltip="From Edit Expression: sliders on top of the driver's motion, in every frame. Only with "
+                    "alignment retarget.",
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The finished file, in the output folder.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -107,6 +114,7 @@ class AnimatePortraitVideo(io.ComfyNode):
         turning: str = "auto",
         rest_frame: int = 0,
         size: str = "portrait",
+        edit: Any = None,
     ) -> io.NodeOutput:
         from ..model_core.images import check_reference
         from ..model_core.jobs import FaceSettings, VideoJob
@@ -134,7 +142,7 @@ class AnimatePortraitVideo(io.ComfyNode):
                     scheduler=scheduler,
                     denoise=denoise,
                 ),
-                motion=_motion(alignment, strength, turning, rest_frame, paste=paste),
+                motion=_motion(alignment, strength, turning, rest_frame, edit, paste=paste),
                 framing=framing,  # type: ignore[arg-type]
                 faces=FaceSettings(face_index, max_gap, missing, smoothing),  # type: ignore[arg-type]
                 size=output_size(size),
@@ -148,11 +156,11 @@ class AnimatePortraitVideo(io.ComfyNode):
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
 
 
-def _motion(alignment: str, strength: Any, turning: str, rest_frame: int, *, paste: str) -> MotionSettings:
+def _motion(alignment: str, strength: Any, turning: str, rest_frame: int, edit: Any, *, paste: str) -> MotionSettings:
     """What the placing's inputs mean; over the driver's face the head has to turn as the driver's does."""
     placing = ALIGNMENTS[0] if alignment == "auto" else alignment
     chosen = ("absolute" if paste == "driving" else "relative") if turning == "auto" else turning
-    return motion_settings(placing, strength, chosen, rest_frame)
+    return motion_settings(placing, strength, chosen, rest_frame, edit)
 
 
 def _optional_inputs() -> list[Any]:

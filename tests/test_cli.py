@@ -223,7 +223,15 @@ def test_compared_models_are_measured_where_asked_for(desk: Desk, monkeypatch: p
 
 def test_strengths_and_sizes_are_words_of_the_command_line(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        desk.animate(steps="0", size="model", strength="mouth=0.5", only="expression", **{"rest-frame": "frontal"}) == 0
+        desk.animate(
+            steps="0",
+            size="model",
+            strength="mouth=0.5",
+            only="expression",
+            edit="smile=1",
+            **{"rest-frame": "frontal"},
+        )
+        == 0
     )
     assert read_video(desk.output).shape == (7, 32, 32, 3)
     for words, message in (
@@ -231,6 +239,9 @@ def test_strengths_and_sizes_are_words_of_the_command_line(desk: Desk, capsys: p
         ({"strength": "mouth=much"}, "'much' is not a number"),
         ({"strength": "mouth=9"}, "strength: mouth 9.0: must be from 0 to 3"),
         ({"strength": "mouth=nan"}, "strength: mouth nan: must be from 0 to 3"),
+        ({"edit": "ears=1"}, "--edit ears=1: write SLIDER=X with one of jaw_open"),
+        ({"edit": "smile=2"}, "edit: smile 2.0: must be from -1 to 1"),
+        ({"edit": "smile=1", "alignment": "absolute"}, "edit: placing absolute moves the face as a whole"),
         ({"size": "huge"}, "--size huge: choose model, portrait"),
         ({"size": "7"}, "size 7: choose model or portrait, or must be from 64 to 4096"),
         ({"rest-frame": "first"}, "--rest-frame first: give a frame's number, or frontal"),

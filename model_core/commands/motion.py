@@ -6,6 +6,7 @@ import argparse
 from dataclasses import fields
 
 from ..errors import InputError
+from ..motion.editing import EDITABLE, ExpressionEdit
 from ..motion.scenes import MotionSettings, RestFrame
 from ..motion.strength import EXPRESSION_ONLY, HEAD_ONLY, MotionStrength
 from ..warp.full_size import OutputSize
@@ -17,21 +18,29 @@ _REGIONS = tuple(field.name for field in fields(MotionStrength))
 def motion_from(args: argparse.Namespace) -> MotionSettings:
     """The options of the group "motion"; what they cannot mean is an InputError."""
     strength = {name: getattr(_ONLY[args.only], name) for name in _REGIONS}
-    for setting in args.strength:
-        region, separator, text = setting.partition("=")
-        if not separator or region not in strength:
-            raise InputError(f"--strength {setting}: write REGION=X with one of {', '.join(_REGIONS)}")
-        try:
-            strength[region] = float(text)
-        except ValueError as error:
-            raise InputError(f"--strength {setting}: {text!r} is not a number") from error
+    strength |= _numbers("--strength", args.strength, "REGION=X", _REGIONS)
     over_driver = getattr(args, "paste", "none") == "driving"
     return MotionSettings(
         placing=args.alignment,
         strength=MotionStrength(**strength),
         turning=args.turning or ("absolute" if over_driver else "relative"),
         rest_frame=_rest_frame(args.rest_frame),
+        edit=ExpressionEdit(**_numbers("--edit", args.edit, "SLIDER=X", EDITABLE)),
     )
+
+
+def _numbers(option: str, settings: list[str], form: str, names: tuple[str, ...]) -> dict[str, float]:
+    """What ``NAME=X``, given any number of times, says."""
+    said = {}
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator or name not in names:
+            raise InputError(f"{option} {setting}: write {form} with one of {', '.join(names)}")
+        try:
+            said[name] = float(text)
+        except ValueError as error:
+            raise InputError(f"{option} {setting}: {text!r} is not a number") from error
+    return said
 
 
 def _rest_frame(text: str) -> RestFrame:

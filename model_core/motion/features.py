@@ -63,15 +63,10 @@ def lid_shares(shape: np.ndarray, neutral: np.ndarray) -> list[np.ndarray]:
     return shares
 
 
-def open_lids(made: np.ndarray, own: np.ndarray, shares: list[np.ndarray], strength: float) -> None:
-    """Open each eye to a share of the portrait's own opening.
-
-    Args:
-        shares: as ``lid_shares`` gives them.
-        strength: 1 takes the shares as they are, 0 leaves the eyes as they are.
-    """
+def open_lids(made: np.ndarray, own: np.ndarray, shares: list[np.ndarray]) -> None:
+    """Open each eye to a share of the portrait's own opening, as ``lid_shares`` gives them."""
     for (upper, lower), share in zip(_LIDS, shares, strict=True):
-        share = np.clip(1 + (share - 1) * strength, 0, _WIDEST_SHARE)
+        share = np.clip(share, 0, _WIDEST_SHARE)
         lowered = 0.5 * (made[:, lower, 1] - own[lower, 1])
         made[:, lower, 1] = own[lower, 1] + lowered
         made[:, upper, 1] = made[:, lower, 1] - np.maximum(own[lower, 1] - own[upper, 1], 0) * share
@@ -135,7 +130,7 @@ def gaze(shape: np.ndarray, neutral: np.ndarray) -> list[np.ndarray]:
     return [_in_eye(shape, centre, eye) - _in_eye(neutral, centre, eye) for eye, _, centre in _EYES]
 
 
-def place_irises(made: np.ndarray, own: np.ndarray, moved: list[np.ndarray], strength: float) -> None:
+def place_irises(made: np.ndarray, own: np.ndarray, moved: list[np.ndarray]) -> None:
     """Move each iris whole, as far between the corners as ``moved`` says, as ``gaze`` gives it."""
     for (eye, iris, centre), moved_eye in zip(_EYES, moved, strict=True):
         members = np.array([centre, *RINGS[iris]])
@@ -145,7 +140,7 @@ def place_irises(made: np.ndarray, own: np.ndarray, moved: list[np.ndarray], str
         rest = own[members, :2] - own[list(CORNERS[eye]), :2].mean(axis=0)
         looks = _in_eye(own, centre, eye)
         room = np.maximum(_IRIS_REACH, np.abs(looks))  # a portrait that looks farther aside keeps that
-        ends = np.clip(looks + strength * moved_eye, -room, room)
+        ends = np.clip(looks + moved_eye, -room, room)
         way = (ends[:, :1] - looks[0]) * along + (ends[:, 1:] - looks[1]) * across
         made[:, members, :2] = (corners.mean(axis=1) + way)[:, None] + rest
 

@@ -20,9 +20,10 @@ from typing import Literal
 import numpy as np
 
 from ..errors import InputError
-from ..types import Component, FaceTrack
+from ..types import EDIT_COLUMNS, Component, FaceTrack
 from .alignment import face_centre, face_size, face_sizes
 from .components import OUTER_MOUTH, RINGS
+from .editing import add_expression, edited_gaze, edited_lids, head_edits
 from .expressions import expression_offsets, neutral_face
 from .features import correct_lips, gaze, keep_lips_in_contact, lid_shares, open_lids, place_irises
 from .head import rotation, rotation_matrix, rotation_vector
@@ -67,7 +68,7 @@ def retarget(
     takes a usual opening as its own.
 
     Args:
-        driving: F frames with depth, in the driving video's pixels.
+        driving: F frames with depth, in the driving video's pixels; its edits are added to what it does.
         reference: the portrait's face, one frame; where it knows how it reads (``FaceTrack.readings``), expressions
             are read on it as far as on the driver, else they are left as the landmarks have them.
         rest: the driving face in the frame whose expression and pose are the portrait's own, one frame.
@@ -103,19 +104,28 @@ def retarget(
         wanted = driving.blendshapes - rest.blendshapes
         offsets, shares, moved = _as_read(response, own, change, shape, neutral, wanted)
         correct_lips(made, offsets * weights, shape, neutral)
-    open_lids(made, own, shares, strength.eyes)
-    place_irises(made, own, moved, strength.gaze)
+    shares = [1 + (share - 1) * strength.eyes for share in shares]
+    moved = [move * strength.gaze for move in moved]
+    edits = np.zeros((1, EDIT_COLUMNS)) if driving.edits is None else driving.edits.astype(np.float64)
+    if driving.edits is not None:
+        add_expression(made, edits)
+        shares, moved = edited_lids(shares, edits), edited_gaze(moved, own, edits)
+    open_lids(made, own, shares)
+    place_irises(made, own, moved)
 
     since_rest = _turn_since_rest(driving, rest, still_held, turns)
     if response is not None:
         since_rest -= response.misread_turn(made - own, np.zeros((len(made), 1)))
-    turn, beyond = _head_turn(held, still_held, since_rest, strength.head_rotation, turning)
-    nearer = nearer**strength.head_translation
-    way = (centres - face_centre(still)) * (size / still_size) * strength.head_translation
+    added_turn, added_way, added_scale = head_edits(edits)
+    turn, beyond = _head_turn(held, still_held, since_rest * strength.head_rotation, added_turn, turning)
+    nearer = nearer**strength.head_translation * added_scale
+    way = (centres - face_centre(still)) * (size / still_size) * strength.head_translation + added_way * size
     placed = made @ np.swapaxes(turn, -1, -2) * (nearer * size)[:, None, None]
     placed = (placed + (face_centre(portrait) + way)[:, None]).astype(np.float32)
     boxes = np.concatenate([placed[..., :2].min(axis=1), placed[..., :2].max(axis=1)], axis=1)
-    track = replace(driving, landmarks=placed, boxes=boxes, size=reference.size, label_maps=None, poses=None)
+    track = replace(
+        driving, landmarks=placed, boxes=boxes, size=reference.size, label_maps=None, poses=None, edits=None
+    )
     return Retargeted(track, far | beyond)
 
 
@@ -175,14 +185,14 @@ def _turn_since_rest(driving: FaceTrack, rest: FaceTrack, still_held: np.ndarray
 
 
 def _head_turn(
-    held: np.ndarray, still_held: np.ndarray, since_rest: np.ndarray, strength: float, turning: Turning
+    held: np.ndarray, still_held: np.ndarray, since_rest: np.ndarray, added: np.ndarray, turning: Turning
 ) -> tuple[np.ndarray, np.ndarray]:
     """The portrait's head in every frame, (F, 3, 3) from upright, and the frames in which it was limited.
 
     A turn is bounded where the mesh would fold over: the picture shows nothing of the far side.
     """
     start = held if turning == "relative" else still_held
-    wanted = start @ rotation_matrix(since_rest * strength)
+    wanted = start @ rotation_matrix(since_rest) @ rotation_matrix(added)
     away = rotation_vector(held.T @ wanted)
     angle = np.linalg.norm(away[:, :2], axis=1)  # a tilt in the picture's plane hides nothing
     over, room = np.maximum(angle - _FREE_TURN, 0), _MOST_TURN - _FREE_TURN

@@ -14,9 +14,11 @@ from typing import Annotated, Literal
 import numpy as np
 
 from ..bounds import Bounds, check_settings
+from ..errors import InputError
 from ..types import FaceTrack, TrackSource
 from ..warp.pixels import carry_pixels
 from .alignment import Similarity, placement, rest_frame, resting_landmarks
+from .editing import ExpressionEdit, edited
 from .retarget import Retargeted, Turning, retarget
 from .strength import MotionStrength
 
@@ -40,15 +42,22 @@ class MotionSettings:
         turning: see ``retarget.retarget``.
         rest_frame: the frame in which the driver is taken to look as the portrait does, counted from the beginning of
             each scene; "frontal" takes each scene's most frontal and neutral one.
+        edit: what is set by hand on top of it, in every frame; only ``retarget`` can add it.
+
+    Raises:
+        InputError: an edit, and another placing.
     """
 
     placing: Placing = "retarget"
     strength: MotionStrength = field(default_factory=MotionStrength)
     turning: Turning = "relative"
     rest_frame: RestFrame = 0
+    edit: ExpressionEdit = field(default_factory=ExpressionEdit)
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.edit != ExpressionEdit() and self.placing != "retarget":
+            raise InputError(f"edit: placing {self.placing} moves the face as a whole; choose retarget, or no edit")
 
 
 @dataclass(frozen=True)
@@ -138,9 +147,14 @@ class PlacedMotion:
     def place(self, scene: Scene, track: FaceTrack) -> Retargeted:
         """Frames of a scene in the portrait's pixels. Label maps are carried with a retargeted face, else dropped."""
         if self.settings.placing != "retarget":
+            if track.edits is not None:
+                raise InputError(
+                    f"driving: has edited expressions, and placing {self.settings.placing} moves the face as a whole; "
+                    "choose retarget"
+                )
             return Retargeted(scene.place.track(track), np.zeros(len(track), bool))
         made = retarget(
-            track,
+            track if self.settings.edit == ExpressionEdit() else edited(track, self.settings.edit),
             self.reference,
             rest=scene.rest,
             strength=self.settings.strength,

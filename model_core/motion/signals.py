@@ -66,11 +66,16 @@ def make_signal(
         frames: (F, 3, H, W) in [-1, 1], the driving frames; only masked frames need them.
         size: (H, W) of the signal; None takes the reference's, or without one the driving frames'.
     Raises:
-        InputError: frames are needed and missing, or the face cannot be placed.
+        InputError: frames are needed and missing, or the face cannot be placed, or its edits have no portrait.
     """
     if frames is None and SIGNALS[kind].draw is None:
         raise InputError(_NEEDS_FRAMES)
     if reference is None:
+        if driving.edits is not None:
+            raise InputError(
+                "driving: has edited expressions, which count on the portrait's face; connect Encode Reference's "
+                "framed_track to reference"
+            )
         return _with_landmarks(_draw(kind, driving, frames, size or driving.size), driving, size or driving.size)
     settings = settings or MotionSettings()
     placed = PlacedMotion(driving, place_scenes(driving, reference, settings), reference, settings)

@@ -13,6 +13,7 @@ import torch
 from model_core.config import SamplingConfig
 from model_core.jobs import FaceSettings, VideoJob, job_digest
 from model_core.models import PortraitModel
+from model_core.motion.editing import ExpressionEdit
 from model_core.motion.scenes import MotionSettings
 from model_core.motion.strength import MotionStrength
 
@@ -25,7 +26,8 @@ OTHER_SAMPLING: dict[str, Any] = {
     "cyclic": False, "blend": "linear", "wrapped": True,
 }  # fmt: skip
 OTHER_MOTION: dict[str, Any] = {
-    "placing": "relative", "strength": MotionStrength(mouth=0.5), "turning": "absolute", "rest_frame": 2
+    "placing": "relative", "strength": MotionStrength(mouth=0.5), "turning": "absolute", "rest_frame": 2,
+    "edit": ExpressionEdit(smile=0.5),
 }  # fmt: skip
 OTHER_FACES: dict[str, Any] = {"face_index": 1, "max_gap": 3, "missing": "hold", "smoothing": True}
 OTHER: dict[str, Any] = {

@@ -55,6 +55,7 @@ GRAPH: dict[str, tuple[str, dict[str, Any]]] = {
     "frames": ("MaskedFramesMotion", {**_PLACING, "driving": ["driver", 0], "images": ["media", 1]}),
     "lines": ("DrawnLandmarksMotion", {**_PLACING, "driving": ["driver", 0], "style": "lines"}),
     "strength": ("MotionStrength", {**_STRENGTHS, "parts": "everything"}),
+    "edit": ("EditExpression", {"track": ["portrait", 0], "smile": 0.5, "frames": 3, "keys": "0: 0, 2: 1"}),
     "fusion": ("SignalFusion", {"identity": 1.0, "motion": 1.0, "continuity": 1.0, "start": 0.0, "end": 1.0}),
     "windows": (
         "CyclicOverlapWindows",
@@ -151,6 +152,8 @@ def _ranges() -> list[Case]:
         ("history", "chunk", 0, small),
         ("history", "frames", "few", "Failed to convert"),
         ("strength", "mouth", 3.5, big),
+        ("edit", "smile", 1.5, big),
+        ("edit", "yaw", -90, small),
         ("animate", "steps", 1001, big),
         ("animate", "steps", -2, small),
         ("animate", "seed", -1, small),
@@ -234,6 +237,7 @@ def _literals() -> list[Case]:
         ("motion", "driving", True, "FACE_TRACK"),
         ("frames", "images", 5, "IMAGE"),
         ("lines", "strength", 2.0, "PORTRAIT_STRENGTH"),
+        ("video", "edit", 2.0, "PORTRAIT_EDIT"),
         ("history", "images", 5, "IMAGE"),
         ("animate", "reference", "me", "PORTRAIT_REFERENCE"),
         ("animate", "motion", 5, "PORTRAIT_MOTION"),
@@ -268,6 +272,9 @@ def _rules() -> list[Case]:
         Case("files", {}, RUN, "no file is chosen"),
         Case("history", {"images": ["media", 1]}, RUN, "earlier images need their motion"),
         Case("decode", {"reference": ["reference", 0]}, RUN, "^motion: Decode Portrait needs reference and motion"),
+        Case("edit", {"keys": "5: 1, 2: 0"}, RUN, "^keys .*: frames must rise"),
+        Case("edit", {"image": ["media", 1]}, RUN, "^image: 2 of "),
+        Case("lines", {"driving": ["edit", 0], "reference": None}, RUN, "^driving: has edited expressions"),
         Case("lines", {"strength": ["strength", 0]}, RUN, "^strength: counts on the portrait's face"),
     ]
 

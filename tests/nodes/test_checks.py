@@ -40,7 +40,7 @@ def test_no_node_takes_comfyui_s_checks_away_or_repeats_a_message(comfy):
 def test_a_literal_in_a_socket_is_refused_by_name(sockets, checks, literal):
     found = [(node, socket) for node, socket in sockets if socket.kind.isupper() and "default" not in socket.options]
     found = [(node, socket) for node, socket in found if socket.kind not in ("COMBO", "STRING", "INT", "FLOAT")]
-    assert len({socket.kind for _, socket in found}) == 15
+    assert len({socket.kind for _, socket in found}) == 16
     for node, socket in found:
         with pytest.raises(checks.InputError, match=f"^{socket.id}: .* is no {socket.kind}; connect an output"):
             run(node, socket.id, literal)
