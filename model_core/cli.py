@@ -13,6 +13,12 @@ from tqdm import tqdm
 from .bundled import BUNDLED, DEFAULT_MODEL
 from .errors import InputError, PortraitError
 
+_MODEL = f"name, file or folder (default {DEFAULT_MODEL})"
+_MODELS_FOLDER = "where else to look for models; may be given again"
+_DEVICE = "auto (default), cpu, cuda, mps, ..."
+_HEAD = "a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it"
+_SIDE = "width and height of the frames in pixels (default %(default)s)"
+
 
 def _number_or_auto(text: str) -> int | None:
     if text == "auto":
@@ -41,16 +47,16 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         "--scheduler",
         choices=["auto", "ddim", "euler", "dpmpp_2m", "lcm", "unipc"],
         default="auto",
-        help="the solver that walks from noise to frames; auto: the model's own (default)",
+        help="solver that leads from noise to frames; auto: the model's own (default)",
     )
-    group.add_argument("--seed", type=int, help="of the noise; the same seed gives the same bits")
+    group.add_argument("--seed", type=int, help="seed of the noise; the same seed gives the same bits")
     group.add_argument("--window", type=int, help="frames denoised together")
     group.add_argument("--overlap", type=int, help="frames shared by neighbouring windows")
     group.add_argument("--chunk", type=int, help="frames sampled and written at a time")
     group.add_argument("--history", type=int, help="finished frames that the next chunk sees")
-    group.add_argument("--identity", type=float, help="lambda_s of signal fusion")
-    group.add_argument("--motion", type=float, help="lambda_d of signal fusion")
-    group.add_argument("--continuity", type=float, help="lambda_p of signal fusion")
+    group.add_argument("--identity", type=float, help="signal fusion: scale of the portrait (the paper's lambda_s)")
+    group.add_argument("--motion", type=float, help="signal fusion: scale of the driving face (lambda_d)")
+    group.add_argument("--continuity", type=float, help="signal fusion: scale of the frames before (lambda_p)")
 
 
 def _add_motion(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +65,8 @@ def _add_motion(parser: argparse.ArgumentParser) -> None:
         "--alignment",
         default="retarget",
         choices=["retarget", "relative", "absolute"],
-        help="retarget: the driver's motion on the portrait's own face (default). relative, absolute: the driving face "
-        "as a whole, from the portrait's place and size, or where it is",
+        help="retarget: apply the driver's motion to the portrait's own face (default). relative, absolute: take the "
+        "driving face as a whole, from the portrait's place and size, or where it is in the clip",
     )
     group.add_argument(
         "--strength",
@@ -96,9 +102,9 @@ def _add_motion(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models-folder", action="append", default=[])
+    parser.add_argument("--models-folder", action="append", default=[], help=_MODELS_FOLDER)
     actions = parser.add_subparsers(dest="action", metavar="inspect, convert")
-    inspect = actions.add_parser("inspect", help="say what files are, and what is missing to run")
+    inspect = actions.add_parser("inspect", help="show what files are, and what is missing to run")
     convert = actions.add_parser("convert", help="write a complete set of files as one of this project's own")
     for action in (inspect, convert):
         action.add_argument("files", nargs="+", help="weights files, or folders of them")
@@ -107,11 +113,13 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="what no file says: backbone.norm_num_groups=8",
+            help="a setting that no file states, e.g. backbone.norm_num_groups=8",
         )
-        action.add_argument("--preset", help="how the model is used, where the files would choose otherwise")
+        action.add_argument("--preset", help="how to use the model, where the files alone would lead to another choice")
     convert.add_argument("--output", required=True, help="file to write (.safetensors)")
-    convert.add_argument("--dtype", default="float16", choices=["float32", "float16", "bfloat16"])
+    convert.add_argument(
+        "--dtype", default="float16", choices=["float32", "float16", "bfloat16"], help="number format (default float16)"
+    )
 
 
 def add_animate(animate: argparse.ArgumentParser) -> None:
@@ -120,55 +128,90 @@ def add_animate(animate: argparse.ArgumentParser) -> None:
     animate.add_argument("--driving", help="driving video")
     animate.add_argument("--output", help="video to write (.mp4, .mov, .mkv)")
     animate.add_argument("--sheet", help="contact sheet to write (.png)")
-    animate.add_argument("--model", default=DEFAULT_MODEL, help=f"name, file or folder (default {DEFAULT_MODEL})")
+    animate.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL)
     animate.add_argument(
-        "--part", action="append", default=[], metavar="FILE", help="weights beside the model's own; may be given again"
+        "--part",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="weights besides the model's own; may be given again",
     )
-    animate.add_argument("--models-folder", action="append", default=[], help="where else to look for models")
-    animate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ...")
-    animate.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16", "float8"])
+    animate.add_argument("--models-folder", action="append", default=[], help=_MODELS_FOLDER)
+    animate.add_argument("--device", default="auto", help=_DEVICE)
+    animate.add_argument(
+        "--dtype",
+        default="auto",
+        choices=["auto", "float32", "float16", "bfloat16", "float8"],
+        help="number format; auto: float32 on a CPU, elsewhere float16 or the format that the model asks for. "
+        "float8: stored in 8 bits, computed in bfloat16",
+    )
     _add_motion(animate)
     _add_analyzer(animate)
     animate.add_argument(
         "--size",
         default="portrait",
         metavar="model|portrait|N",
-        help="of the video: the model's frame, the whole portrait's own size (default), or its long side in pixels",
+        help="size of the video: the model's frame, the whole portrait's own (default), or its long side in pixels",
     )
-    animate.add_argument("--framing", default="auto", choices=["auto", "face", "full"])
-    animate.add_argument("--face", type=int, default=0, help="which driving face, largest first")
-    animate.add_argument("--max-gap", type=int, default=8, help="frames without a face that are filled in")
-    animate.add_argument("--missing", default="interpolate", choices=["interpolate", "hold", "error"], help="how")
+    animate.add_argument(
+        "--framing",
+        default="auto",
+        choices=["auto", "face", "full"],
+        help="full: as much of the portrait as fits the model. face: cropped around the face. auto: cropped where the "
+        "face is much smaller or larger than the model knows (default)",
+    )
+    animate.add_argument(
+        "--face", type=int, default=0, help="which face of the driving video to follow, the largest first (default 0)"
+    )
+    animate.add_argument(
+        "--max-gap", type=int, default=8, help="longest gap without the face that is filled in, in frames (default 8)"
+    )
+    animate.add_argument(
+        "--missing",
+        default="interpolate",
+        choices=["interpolate", "hold", "error"],
+        help="fill such gaps in from their neighbours (default), hold the last frame that shows the face, or stop",
+    )
     animate.add_argument("--smooth", action="store_true", help="smooth the landmarks (One-Euro filter)")
-    animate.add_argument("--frames", type=int, help="use only the first so many driving frames")
-    animate.add_argument("--mask", help="image that is white on the person; else it is estimated")
+    animate.add_argument("--frames", type=int, help="number of driving frames to use, from the first one")
+    animate.add_argument("--mask", help="image that is white on the person (default: estimated)")
     animate.add_argument(
         "--paste",
         default="none",
         choices=["none", "reference", "driving"],
-        help="lay the face over the driving video; reference: the whole portrait, as --size portrait",
+        help="driving: lay the face over the driving video. reference: the whole portrait, as --size portrait",
     )
-    animate.add_argument("--no-colour-match", action="store_true", help="leave the colours of what is pasted")
-    animate.add_argument("--no-audio", action="store_true", help="do not keep the driving video's sound")
-    animate.add_argument("--job-folder", help="for what is finished, until all is (default OUTPUT.job)")
+    animate.add_argument("--no-colour-match", action="store_true", help="do not match the colours of the pasted face")
+    animate.add_argument("--no-audio", action="store_true", help="leave out the driving video's sound")
+    animate.add_argument(
+        "--job-folder", help="where finished chunks are kept until the video is complete (default OUTPUT.job)"
+    )
     _add_sampling(animate)
     batch = animate.add_argument_group("many videos")
-    batch.add_argument("--batch", metavar="JOBS.jsonl", help="a list: one JSON a line with these options by name")
-    batch.add_argument("--ray", action="store_true", help="do the list on a Ray cluster, one job on each GPU")
+    batch.add_argument(
+        "--batch", metavar="JOBS.jsonl", help="list of videos: one JSON object a line, with these options by name"
+    )
+    batch.add_argument("--ray", action="store_true", help="run the list on a Ray cluster, one job on each GPU")
 
 
 def _add_compare(commands: Any) -> None:
     compare = commands.add_parser("compare", help="several models on one short clip, side by side")
     compare.add_argument("--reference", required=True, help="the portrait, an image file")
     compare.add_argument("--driving", required=True, help="the driving video")
-    compare.add_argument("--models", nargs="+", default=list(BUNDLED), metavar="MODEL")
+    compare.add_argument(
+        "--models",
+        nargs="+",
+        default=list(BUNDLED),
+        metavar="MODEL",
+        help="models to compare (default: the bundled ones)",
+    )
     compare.add_argument("--output", required=True, help="the video to write")
     compare.add_argument("--sheet", required=True, help="the contact sheet to write")
-    compare.add_argument("--frames", type=int, help="driving frames to use, from the first one")
-    compare.add_argument("--models-folder", action="append", default=[])
-    compare.add_argument("--device", default="auto")
-    compare.add_argument("--metrics", action="store_true", help="print how much expression arrives, by model")
-    compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as of animate")
+    compare.add_argument("--frames", type=int, help="number of driving frames to use, from the first one")
+    compare.add_argument("--models-folder", action="append", default=[], help=_MODELS_FOLDER)
+    compare.add_argument("--device", default="auto", help=_DEVICE)
+    compare.add_argument("--metrics", action="store_true", help="print how much of the expression arrives, by model")
+    compare.add_argument("--size", default="portrait", metavar="model|portrait|N", help="as for animate")
     _add_analyzer(compare)
     _add_motion(compare)
 
@@ -178,37 +221,43 @@ def _add_analyzer(parser: argparse.ArgumentParser) -> None:
         "--analyzer",
         default="mediapipe",
         choices=["mediapipe", "facer", "facer_person"],
-        help="what finds the faces; facer's parsing maps drive models that take them",
+        help="face analyser; facer's parsing maps drive models that take them",
     )
 
 
 def _add_heads(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="table, demo, clips", required=True)
-    table = actions.add_parser("table", help="measure what expressions do to the landmarks")
-    table.add_argument("--identities", type=int, default=90, help="heads to draw and look at")
+    table = actions.add_parser("table", help="measure how expressions move the landmarks")
+    table.add_argument("--identities", type=int, default=90, help="number of heads to render and analyse")
     demo = actions.add_parser("demo", help="draw the example portrait and driving clip")
     for action in (table, demo):
-        action.add_argument("head", help="a clone of github.com/ICT-VGL/ICT-FaceKit, or the .npz made of it")
+        action.add_argument("head", help=_HEAD)
     table.add_argument("output", help="file to write (.safetensors)")
     demo.add_argument("output", help="folder for the two files")
-    clips = actions.add_parser("clips", help="render clips of heads for training, where they are not yet")
+    clips = actions.add_parser("clips", help="render clips of heads for training; existing clips are kept")
     clips.add_argument("output", help="folder for the prepared clips (.npz)")
-    clips.add_argument("--ict", required=True, metavar="HEAD", help="as head of the others")
-    clips.add_argument("--count", type=int, default=100)
-    clips.add_argument("--seed", type=int, default=0, help="of the first clip; from 10000000 on they are held out")
-    clips.add_argument("--frames", type=int, default=10, help="of each clip, after the portrait")
-    clips.add_argument("--size", type=int, default=256)
+    clips.add_argument("--ict", required=True, metavar="HEAD", help=_HEAD)
+    clips.add_argument("--count", type=int, default=100, help="number of clips")
+    clips.add_argument(
+        "--seed", type=int, default=0, help="seed of the first clip; seeds from 10000000 on are held out"
+    )
+    clips.add_argument("--frames", type=int, default=10, help="frames of each clip, after the portrait")
+    clips.add_argument("--size", type=int, default=256, help=_SIDE)
 
 
 def _add_measure(commands: Any) -> None:
-    measure = commands.add_parser("measure", help="measure how much expression of the drivers arrives in videos")
+    measure = commands.add_parser("measure", help="measure how much of the drivers' expression arrives in videos")
     measure.add_argument("--reference", help="the portrait, an image file")
     measure.add_argument("--driving", help="the driving video")
-    measure.add_argument("--generated", help="the video made of them, frame for frame")
-    measure.add_argument("--pairs", metavar="PAIRS.jsonl", help="a list: one JSON a line with these three by name")
-    measure.add_argument("--every", type=int, default=1, help="read one frame in so many (default 1)")
-    measure.add_argument("--frames", type=int, help="use only the first so many frames")
-    measure.add_argument("--identity", action="store_true", help="also whether the face is still the portrait's")
+    measure.add_argument("--generated", help="the video made from them, frame for frame")
+    measure.add_argument(
+        "--pairs", metavar="PAIRS.jsonl", help="list: one JSON object a line, with these three by name"
+    )
+    measure.add_argument("--every", type=int, default=1, help="read every EVERYth frame (default 1)")
+    measure.add_argument("--frames", type=int, help="number of frames to use, from the first one")
+    measure.add_argument(
+        "--identity", action="store_true", help="also measure whether the face is still the portrait's"
+    )
     measure.add_argument("--output", help="folder for table.md and metrics.json")
 
 
@@ -224,45 +273,54 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model; the same command resumes")
     train.add_argument("config", help="YAML file, e.g. model_core/training/configs/avatars_stage1.yaml")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim.steps=100")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, e.g. optim.steps=100"
+    )
 
     prepare = commands.add_parser("prepare", help="prepare a folder of real clips for training")
     prepare.add_argument("folder", help="clips, or folders with source, driving and target")
     prepare.add_argument("output", help="folder for the prepared clips (.npz)")
-    prepare.add_argument("--size", type=int, default=128)
-    prepare.add_argument("--frames", type=int, default=64, help="at most so many frames per clip")
+    prepare.add_argument("--size", type=int, default=128, help=_SIDE)
+    prepare.add_argument("--frames", type=int, default=64, help="most frames of a clip (default 64)")
 
     avatars = commands.add_parser("avatars", help="render synthetic avatars for training or evaluation")
     avatars.add_argument("output", help="folder for the prepared clips (.npz)")
-    avatars.add_argument("--first-seed", type=int, default=0)
-    avatars.add_argument("--count", type=int, default=100)
-    avatars.add_argument("--frames", type=int, default=16)
+    avatars.add_argument("--first-seed", type=int, default=0, help="seed of the first avatar (default 0)")
+    avatars.add_argument("--count", type=int, default=100, help="number of avatars (default 100)")
+    avatars.add_argument("--frames", type=int, default=16, help="frames of each clip (default 16)")
     avatars.add_argument(
-        "--pictured", type=int, default=0, help="drivers rendered too, which masked frames need; 1 is enough"
+        "--pictured",
+        type=int,
+        default=0,
+        help="number of drivers to render as pictures too, which masked frames need; 1 is enough",
     )
-    avatars.add_argument("--size", type=int, default=128)
+    avatars.add_argument("--size", type=int, default=128, help=_SIDE)
 
-    _add_heads(commands.add_parser("heads", help="what this project derives from rendered heads (needs moderngl)"))
+    _add_heads(
+        commands.add_parser(
+            "heads", help="render heads: training clips, the example media, the table of expressions (needs moderngl)"
+        )
+    )
 
     _add_compare(commands)
 
     _add_measure(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
-    evaluate.add_argument("--model", default=DEFAULT_MODEL)
-    evaluate.add_argument("--models-folder", action="append", default=[])
-    evaluate.add_argument("--identities", type=int, default=6)
-    evaluate.add_argument("--frames", type=int, default=24)
+    evaluate.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL)
+    evaluate.add_argument("--models-folder", action="append", default=[], help=_MODELS_FOLDER)
+    evaluate.add_argument("--identities", type=int, default=6, help="number of avatars, a clip each (default 6)")
+    evaluate.add_argument("--frames", type=int, default=24, help="frames of each clip (default 24)")
     evaluate.add_argument("--output", default="output/evaluation", help="folder for table, plot and sheet")
-    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument("--device", default="auto", help=_DEVICE)
     evaluate.add_argument(
         "--ablation",
         action="append",
         default=[],
         metavar="NAME=MODEL",
-        help="another model to measure beside it",
+        help="another model to measure on the same clips; may be given again",
     )
-    evaluate.add_argument("--sweep", action="store_true", help="also try scales of signal fusion and plot them")
+    evaluate.add_argument("--sweep", action="store_true", help="also try several scales of signal fusion and plot them")
     _add_sampling(evaluate)
     return parser
 

@@ -137,7 +137,7 @@ NUMBERS = cases(
     ("--device abacus", "--device abacus: not usable here"),
     ("--device ''", "--device : not usable here"),
     ("--dtype int4", "argument --dtype: invalid choice"),
-    ("--ray", "--ray: does a list of videos; give the list with --batch"),
+    ("--ray", "--ray: runs a list of videos; give the list with --batch"),
     ("--colour red", "unrecognized arguments: --colour red"),
 )
 OUTPUTS = [
@@ -350,7 +350,7 @@ BATCH = [
         ("colour.jsonl", "--batch colour.jsonl, line 1: unrecognized arguments: --colour=1"),
         ("steps-text.jsonl", "line 1: argument --steps: 'many' is neither auto nor a whole number"),
         ("nested.jsonl", "--batch nested.jsonl, line 1: unrecognized arguments"),
-        ("batch.jsonl", "line 1: batch is no option of a single video"),
+        ("batch.jsonl", "line 1: batch is not an option of a single video"),
         ("same.jsonl", "line 2: --output out/a.mp4: is the same as line 1: --output out/a.mp4"),
     ),
     Case("animate --model tiny.safetensors --device cpu --batch steps.jsonl", "--steps -1: must be from 0", exit=1),

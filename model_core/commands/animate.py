@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
         return run_batch(args)
     if args.ray:
-        raise InputError("--ray: does a list of videos; give the list with --batch")
+        raise InputError("--ray: runs a list of videos; give the list with --batch")
     animate_one(args)
     return 0
 

@@ -38,7 +38,7 @@ class Outcome:
         if self.error:
             return "failed"
         if self.resumed == self.frames:
-            return "was finished"
+            return "finished before"
         return f"done, resumed at frame {self.resumed}" if self.resumed else "done"
 
 
@@ -56,7 +56,7 @@ def run_batch(args: argparse.Namespace) -> int:
         if outcome.error:
             failed.append(outcome)
         print(f"line {outcome.line}: {outcome.output}: {outcome.state}", flush=True)
-    print(f"{len(jobs) - len(failed)} of {len(jobs)} videos are there")
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} videos are finished")
     for outcome in sorted(failed, key=lambda outcome: outcome.line):
         print(f"line {outcome.line}: {outcome.output}: {outcome.error}")
     return 1 if failed else 0
@@ -88,7 +88,9 @@ def read_list(path: Path, args: argparse.Namespace) -> list[tuple[int, argparse.
         if line.strip() and not line.lstrip().startswith("#")
     ]
     if not jobs:
-        raise InputError(f"--batch {path}: has no lines; write one JSON a line, with reference, driving and output")
+        raise InputError(
+            f"--batch {path}: has no lines; write one JSON object a line, with reference, driving and output"
+        )
     refuse_overwriting(
         [_of_line(number, named) for number, job in jobs for named in written(job)],
         [("--batch", path), *(_of_line(number, named) for number, job in jobs for named in read(job))],
@@ -121,7 +123,7 @@ def _words(values: dict[str, Any], *, name: str) -> Iterator[str]:
     for key, value in values.items():
         option = "--" + key.replace("_", "-")
         if key in _NOT_OF_A_LINE:
-            raise InputError(f"{name}: {key} is no option of a single video")
+            raise InputError(f"{name}: {key} is not an option of a single video")
         if value is None or value is False:
             continue
         if value is True:

@@ -56,7 +56,9 @@ def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel
     sampling = sampling_from(args, defaults)
     check_sampling(model.config, sampling)
     if model.config.size[0] != model.config.size[1]:
-        raise InputError(f"--model {args.model}: makes frames that are not square; the held-out avatars are")
+        raise InputError(
+            f"--model {args.model}: makes frames that are not square, but the held-out avatars are; choose another"
+        )
     methods = methods_of(model, sampling)
     for ablation in args.ablation:
         name, separator, path = ablation.partition("=")

@@ -92,7 +92,7 @@ def _print_together(found: Survey) -> None:
     if len(found.files) == 1 and found.files[0].ours:
         return
     if not found.roles:
-        print("\nnothing here that a model is made of")
+        print("\nnone of these files is part of a model")
         return
     config = found.config
     print(f"\ntogether: {found.preset.title}; {found.preset.about}")

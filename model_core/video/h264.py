@@ -34,7 +34,7 @@ def add_h264(
     quality = {"qp": "0", "preset": "veryfast"} if crf is None else {"crf": str(crf), "preset": "medium"}
     options = {**quality, "threads": str(_THREADS)}
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
-        # x264's AVX-512 code now and then gives other bits of the very same frames (BENCHMARKS.md)
+        # x264's AVX-512 code now and then gives other bits of the very same frames (docs/benchmarks.md)
         options["x264-params"] = "asm=avx2"
     stream = container.add_stream("libx264", rate=fps, options=options)
     stream.height, stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2

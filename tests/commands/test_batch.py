@@ -53,14 +53,14 @@ def test_all_are_done_failures_come_last_and_a_second_run_skips(folder, capsys):
     assert said.rstrip().endswith(
         f"line 4: {folder / 'out' / 'b.mp4'}: image {folder / 'nobody.png'}: no such file; check the path"
     )
-    assert "2 of 3 videos are there" in said and "line 5: " in said
+    assert "2 of 3 videos are finished" in said and "line 5: " in said
     assert (open_video(folder / "out" / "a.mp4").frames, open_video(folder / "out" / "c.mp4").frames) == (6, 2)
     assert open_video(folder / "out" / "c.mp4").size == (96, 96)
     times = {path: path.stat().st_mtime_ns for path in (folder / "out").iterdir()}
     save_image(np.asarray(open_png(folder)), folder / "nobody.png")
     assert run(folder, *jobs) == 0
     said = capsys.readouterr().out
-    assert said.count(": was finished") == 2 and "line 4" in said and "3 of 3 videos are there" in said
+    assert said.count(": finished before") == 2 and "line 4" in said and "3 of 3 videos are finished" in said
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
@@ -78,7 +78,7 @@ def open_png(folder: Path) -> np.ndarray:
         ({"output": "x.mp4"}, "line 2: reference is missing"),
         ({"reference": "a", "output": "x.mp4", "settings": {"colour": 1}}, "line 2: unrecognized arguments"),
         ({"reference": "a", "output": "x.mp4", "seed": "many"}, "line 2: argument --seed: invalid int value"),
-        ({"reference": "a", "output": "x.mp4", "batch": "b"}, "line 2: batch is no option of a single video"),
+        ({"reference": "a", "output": "x.mp4", "batch": "b"}, "line 2: batch is not an option of a single video"),
         ({"reference": "a", "output": "SAME"}, "line 2: --output {folder}/out/a.mp4: is the same as line 1: --output"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_list_on_two_workers_one_of_which_dies(tmp_path, capsys, monkeypatch):
     killer.join()
     said = capsys.readouterr().out
     assert killed, "no worker was caught at its work"
-    assert "3 of 4 videos are there" in said and "none.mp4" in said.splitlines()[-1]
+    assert "3 of 4 videos are finished" in said and "none.mp4" in said.splitlines()[-1]
     assert [open_video(tmp_path / f"{seed}.mp4").frames for seed in range(3)] == [FRAMES] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.mp4", "1.mp4", "2.mp4", "jobs.jsonl"]
     assert "resumed" in said, "the killed worker's job began again instead of going on"

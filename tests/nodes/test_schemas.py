@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import make_dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 HELP = Path(__file__).parent.parent.parent / "web" / "docs"
 STABLE = json.loads(Path(__file__).with_name("stable_sockets.json").read_text("utf-8"))
+HOST_SOCKETS = {"missing_frame_fallback", "num_faces"}
+"""Of ComfyUI's own nodes, which help pages name too."""
 
 
 def sockets(schema: Any) -> dict[str, Any]:
@@ -80,6 +83,37 @@ def test_every_node_has_a_help_page_and_no_page_is_left_over():
 @pytest.mark.parametrize("node_id", STABLE)
 def test_help_page_begins_with_the_node_s_name(schemas, node_id):
     assert (HELP / f"{node_id}.md").read_text("utf-8").startswith(f"# {schemas[node_id].display_name}\n")
+
+
+def documented(page: str) -> set[str]:
+    """The names that list items of a help page begin with: the inputs and outputs that they explain."""
+    items = re.findall(r"^ *- ((?:\*\*[^*]+\*\*(?:, )?)+)", page, re.MULTILINE)
+    return {name for item in items for name in re.findall(r"\*\*([^*]+)\*\*", item)}
+
+
+def names_of(schema: Any) -> set[str]:
+    return {socket.id for socket in schema.inputs} | {socket.name for socket in schema.outputs}
+
+
+@pytest.mark.parametrize("node_id", STABLE)
+def test_help_page_explains_only_inputs_and_outputs_of_its_node(schemas, node_id):
+    page = (HELP / f"{node_id}.md").read_text("utf-8")
+    assert documented(page) - names_of(schemas[node_id]) == set()
+
+
+def test_help_pages_name_only_things_that_exist(schemas):
+    """What stands in bold or italics as one word_like_this is an input, an output or a choice of some node."""
+    inputs = [socket for schema in schemas.values() for socket in schema.inputs]
+    choices = {str(choice) for socket in inputs for choice in socket.options.get("options") or ()}
+    known = choices.union(*map(names_of, schemas.values())) | HOST_SOCKETS
+    for node_id in STABLE:
+        marked = re.findall(r"\*+([a-z]+(?:_[a-z0-9]+)+)\*+", (HELP / f"{node_id}.md").read_text("utf-8"))
+        assert set(marked) - known == set(), node_id
+
+
+def test_a_help_page_that_names_a_missing_input_is_seen():
+    page = "- **steps**, **colour**: ...\n  - **inner**: ...\nIn bold: **other**.\n"
+    assert documented(page) == {"steps", "colour", "inner"}
 
 
 def test_search_words_are_given_where_comfyui_knows_them_only(comfy, monkeypatch):
