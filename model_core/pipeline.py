@@ -1,11 +1,12 @@
-"""The straight line from a portrait and a driving video to frames.
+"""The straight line from a portrait and a driving face to frames: encode, drive, animate.
 
-``animate`` is the whole of it; every stage is a function of its own, which is what the nodes call.
+``animate`` yields what happens as it happens: the plan, every step, every chunk of finished frames. Jobs persist what it
+yields, nodes and commands show it, evaluation measures it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +18,14 @@ from .backbones.base import AnimationInputs
 from .config import ModelConfig, SamplingConfig
 from .errors import InputError, NotFiniteError
 from .faces.framing import Framing, Portrait, frame_portrait
+from .finish import AtModelSize, AtPortraitSize, DecodedFrames, Finisher
 from .images import to_float, to_uint8
 from .models import PortraitModel
 from .motion.alignment import Similarity
 from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
-from .motion.scenes import MotionSettings, PlacedMotion, place_scenes
-from .motion.signals import SIGNALS, check_signal, draw_part, join_signals, make_signal
+from .motion.scenes import MotionSettings, PlacedMotion, Scene, place_scenes
+from .motion.signals import SIGNALS, check_signal, draw_part, join_signals
 from .sampling import (
     Chunk,
     SignalFusion,
@@ -32,7 +34,7 @@ from .sampling import (
     make_scheduler,
     make_windows,
     plan_chunks,
-    sample,
+    sample_steps,
 )
 from .types import (
     Baseline,
@@ -41,10 +43,14 @@ from .types import (
     MotionSignal,
     MotionSource,
     ReferenceInputs,
-    StepObserver,
+    StepEvent,
+    TrackSource,
 )
 from .warp import PortraitLayers
+from .warp.carrier import CarriedFrames
 from .warp.full_size import FullSize, OutputSize, output_size
+
+_DECODED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -139,29 +145,6 @@ def _own_signal(config: ModelConfig, track: FaceTrack, portrait: Portrait) -> Te
     return parsing_map_signal(track, size=config.size, place=place).frames
 
 
-def prepare_motion(
-    model: PortraitModel,
-    driving: FaceTrack,
-    *,
-    reference: FaceTrack | None = None,
-    settings: MotionSettings | None = None,
-    frames: Tensor | None = None,
-) -> MotionSignal:
-    """The motion signal that a model takes, of a whole clip, placed on the reference.
-
-    Args:
-        driving: the driving face.
-        reference: the portrait's face in the model's pixels (``PortraitReference.track``); without it the
-            driving face stays where it is in its own frame.
-        settings: how it is placed; None retargets all of it.
-        frames: (F, 3, H, W) in [-1, 1], the driving frames; only masked frames need them.
-    """
-    config = model.config
-    return make_signal(
-        config.motion_kind, driving, reference=reference, settings=settings, frames=frames, size=config.size
-    )
-
-
 @dataclass(frozen=True)
 class DrivingMotion:
     """The motion signal of a whole clip, drawn only for the frames that are asked for.
@@ -209,13 +192,121 @@ class DrivingMotion:
             yield from self.frames(part.start, part.stop)
 
 
-def carried_baseline(model: PortraitModel, reference: PortraitReference, motion: MotionSignal) -> Baseline | None:
-    """The portrait carried to the motion's landmarks; None where the face of either is not known."""
-    if reference.layers is None or motion.landmarks is None:
-        return None
-    frames, validity = reference.layers.on(model.device).carry_all(motion.landmarks)
-    latents = model.autoencoder.encode(to_float(frames).to(model.device, model.dtype))
-    return Baseline(latents, validity[:, None].to(model.device, model.dtype))
+def drive(
+    model: PortraitModel,
+    reference: PortraitReference,
+    driving: TrackSource,
+    *,
+    settings: MotionSettings | None = None,
+    scenes: Sequence[Scene] | None = None,
+    frames: Callable[[int, int], Iterator[np.ndarray]] | None = None,
+) -> DrivingMotion:
+    """A driving face, placed on a portrait for a model.
+
+    Args:
+        driving: the driving face, in its own pixels.
+        reference: whose face is known.
+        settings: how the motion is placed; None retargets all of it.
+        scenes: of the clip, where they are known already.
+        frames: see ``DrivingMotion``.
+    """
+    assert reference.track is not None
+    settings = settings or MotionSettings()
+    if scenes is None:
+        scenes = place_scenes(driving.take(range(len(driving))), reference.track, settings)
+    return DrivingMotion(model.config, PlacedMotion(driving, scenes, reference.track, settings), frames)
+
+
+def a_few_at_once(frames: np.ndarray, count: int = 8) -> Callable[[int, int], Iterator[np.ndarray]]:
+    """Frames (F, H, W, 3) uint8 as ``DrivingMotion`` asks for them."""
+
+    def read(start: int, stop: int) -> Iterator[np.ndarray]:
+        for first in range(start, stop, count):
+            yield frames[first : min(first + count, stop)]
+
+    return read
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be sampled; yielded once, first.
+
+    Attributes:
+        chunks: all of the clip's.
+        finished: how many of them an earlier run has finished.
+        motion: of the whole clip.
+    """
+
+    chunks: list[Chunk]
+    finished: int
+    motion: MotionSource
+
+
+@dataclass(frozen=True)
+class SampledChunk:
+    """The latents of the next frames.
+
+    Attributes:
+        chunk: which frames these are.
+        latents: (1, n, C, h, w), clean.
+        motion: their motion signal.
+        carried: the portrait carried to it, where the model or no network at all needed it.
+    """
+
+    chunk: Chunk
+    latents: Tensor
+    motion: MotionSignal
+    carried: CarriedFrames | None = None
+
+
+@dataclass(frozen=True)
+class FinishedChunk:
+    """The next frames of the result.
+
+    Attributes:
+        chunk: which frames these are.
+        latents: (1, n, C, h, w), what they were decoded from.
+        frames: (H, W, 3) uint8, one after another, decoded while they are asked for; to be asked for before the next
+            event.
+    """
+
+    chunk: Chunk
+    latents: Tensor
+    frames: Iterator[np.ndarray]
+
+
+Event = Plan | StepEvent | FinishedChunk
+
+
+def animate(
+    model: PortraitModel,
+    reference: PortraitReference,
+    motion: MotionSource,
+    sampling: SamplingConfig,
+    *,
+    finisher: Finisher,
+    history: HistoryFrames | None = None,
+    first_chunk: int = 0,
+    initial: Callable[[range], Tensor] | None = None,
+) -> Iterator[Event]:
+    """Make a portrait move as a driving face moves: a clip of any length, of which one chunk at a time is in memory.
+
+    Whoever stops asking cancels. Arguments not named here are those of ``sample_chunks``.
+
+    Args:
+        reference: from ``encode_reference``.
+        motion: from ``drive``, or a signal that is drawn already.
+        finisher: makes the frames of the result; see ``finisher_of``.
+    """
+    yield Plan(clip_chunks(len(motion), sampling), first_chunk, motion)
+    for event in sample_chunks(
+        model, reference, motion, sampling, history=history, first_chunk=first_chunk, initial=initial
+    ):
+        if isinstance(event, StepEvent):
+            yield event
+        else:
+            frames = finished_frames(model, event, finisher, generated=sampling.steps > 0)
+            yield FinishedChunk(event.chunk, event.latents, frames)
 
 
 @torch.no_grad()
@@ -228,81 +319,71 @@ def sample_chunks(
     history: HistoryFrames | None = None,
     first_chunk: int = 0,
     initial: Callable[[range], Tensor] | None = None,
-    observer: StepObserver | None = None,
-) -> Iterator[Tensor]:
-    """Sample a clip of any length chunk by chunk: latents and activations of one chunk are held at a time.
+) -> Iterator[StepEvent | SampledChunk]:
+    """Sample a clip chunk by chunk: latents and activations of one chunk are held at a time.
 
     Overlapping windows carry continuity within a chunk, history frames between chunks. A frame's noise
     depends on the seed and the frame's number alone, so chunking does not change it.
 
     Args:
         motion: a signal, or a ``DrivingMotion`` that is asked for one chunk at a time.
+        sampling: without any steps the carried portrait comes out as it is.
         history: finished frames to continue, e.g. of an earlier clip.
         first_chunk: chunks of the clip that are finished already; ``history`` then is the last one's end.
         initial: gives frames' clean latents, (n, C, h, w), to start from where ``sampling.denoise`` is below 1;
             asked for one chunk at a time, by the frames' numbers in the clip. None starts from the carried portrait.
-    Yields:
-        (1, n, C, h, w), the clean latents of the next n frames.
     Raises:
+        InputError: the motion is not of the model's kind, or nothing is known to start from.
         NotFiniteError: before such latents are given out.
     """
     if isinstance(motion, MotionSignal):  # what is drawn on demand is drawn for this model
         check_signal(motion, kind=model.config.motion_kind, size=model.config.size, model=model.config.name)
-    if sampling.steps == 0:
-        yield from _carried_chunks(model, reference, motion, sampling, first_chunk)
-        return
-    windows = make_windows(sampling)
-    guidance = SignalFusion(
-        identity=sampling.identity,
-        motion=sampling.motion,
-        continuity=sampling.continuity,
-        start=sampling.guidance_start,
-        end=sampling.guidance_end,
-    )
     for chunk in clip_chunks(len(motion), sampling)[first_chunk:]:
         part = motion.take(range(chunk.start, chunk.stop))
         signal = replace(part, frames=part.frames.to(model.device, model.dtype))
-        wanted = model.backbone.uses_baseline or (sampling.denoise < 1 and initial is None)
-        baseline = carried_baseline(model, reference, part) if wanted else None
-        noise = frame_noise(tuple(reference.latents.shape[1:]), range(chunk.start, chunk.stop), seed=sampling.seed)
-        begin = None
-        if initial is not None and sampling.denoise < 1:
-            begin = initial(range(chunk.start, chunk.stop))[None].to(model.device)
-        elif sampling.denoise < 1 and baseline is not None:
-            begin = baseline.latents[None]
-        latents = sample(
-            model.backbone,
-            model.backbone.prepare(AnimationInputs(reference.encoded, signal, history, baseline)),
-            noise.to(model.device, model.dtype),
-            scheduler=make_scheduler(model.config.schedule, sampling.scheduler),
-            steps=sampling.steps,
-            windows=windows,
-            guidance=guidance,
-            initial=begin,
-            denoise=sampling.denoise,
-            generator=torch.Generator().manual_seed((sampling.seed + chunk.start) % 2**63),
-            observer=observer,
-        )
-        yield _finite(model, latents, "latents")
-        history = carry_history(latents, signal, sampling.history)
-
-
-def _carried_chunks(
-    model: PortraitModel,
-    reference: PortraitReference,
-    motion: MotionSource,
-    sampling: SamplingConfig,
-    first_chunk: int,
-) -> Iterator[Tensor]:
-    """No steps at all: the carried portrait as it is."""
-    for chunk in clip_chunks(len(motion), sampling)[first_chunk:]:
-        baseline = carried_baseline(model, reference, motion.take(range(chunk.start, chunk.stop)))
-        if baseline is None:
+        needed = model.backbone.uses_baseline or sampling.steps == 0 or (sampling.denoise < 1 and initial is None)
+        carried = carry_reference(model, reference, part) if needed else None
+        baseline = None if carried is None else baseline_of(model, carried)
+        if sampling.steps:
+            begin = None if initial is None or sampling.denoise == 1 else initial(range(chunk.start, chunk.stop))[None]
+            inputs = AnimationInputs(reference.encoded, signal, history, baseline)
+            noise = frame_noise(tuple(reference.latents.shape[1:]), range(chunk.start, chunk.stop), seed=sampling.seed)
+            latents = yield from _sample_chunk(model, inputs, noise, chunk, sampling, begin)
+            history = carry_history(latents, signal, sampling.history)
+        elif baseline is None:
             raise InputError(
                 "steps 0: carries the portrait by its face, which is not known here; analyse the portrait's face and "
                 "connect it, or choose at least 1 step"
             )
-        yield baseline.latents[None]
+        else:
+            latents = baseline.latents[None]
+        yield SampledChunk(chunk, latents, part, carried)
+
+
+def _sample_chunk(
+    model: PortraitModel,
+    inputs: AnimationInputs,
+    noise: Tensor,
+    chunk: Chunk,
+    sampling: SamplingConfig,
+    initial: Tensor | None,
+) -> Generator[StepEvent, None, Tensor]:
+    """The clean latents (1, n, C, h, w) of one chunk."""
+    if initial is None and sampling.denoise < 1 and inputs.baseline is not None:
+        initial = inputs.baseline.latents[None]
+    latents = yield from sample_steps(
+        model.backbone,
+        model.backbone.prepare(inputs),
+        noise.to(model.device, model.dtype),
+        scheduler=make_scheduler(model.config.schedule, sampling.scheduler),
+        steps=sampling.steps,
+        windows=make_windows(sampling),
+        guidance=SignalFusion.of(sampling),
+        initial=None if initial is None else initial.to(model.device),
+        denoise=sampling.denoise,
+        generator=torch.Generator().manual_seed((sampling.seed + chunk.start) % 2**63),
+    )
+    return _finite(model, latents, "latents")
 
 
 def clip_chunks(frames: int, sampling: SamplingConfig) -> list[Chunk]:
@@ -310,19 +391,37 @@ def clip_chunks(frames: int, sampling: SamplingConfig) -> list[Chunk]:
     return plan_chunks(frames, max(sampling.chunk, sampling.window))
 
 
-def sample_clip(
-    model: PortraitModel,
-    reference: PortraitReference,
-    motion: MotionSignal,
-    sampling: SamplingConfig,
-    *,
-    history: HistoryFrames | None = None,
-    initial: Callable[[range], Tensor] | None = None,
-    observer: StepObserver | None = None,
-) -> Tensor:
-    """All chunks at once: (1, F, C, h, w)."""
-    chunks = sample_chunks(model, reference, motion, sampling, history=history, initial=initial, observer=observer)
-    return torch.cat(list(chunks), dim=1)
+def carry_reference(model: PortraitModel, reference: PortraitReference, motion: MotionSignal) -> CarriedFrames | None:
+    """The portrait carried to the motion's landmarks; None where the face of either is not known."""
+    if reference.layers is None or motion.landmarks is None:
+        return None
+    return reference.layers.on(model.device).carry_all(motion.landmarks)
+
+
+def baseline_of(model: PortraitModel, carried: CarriedFrames) -> Baseline:
+    """The carried portrait as backbones take it."""
+    latents = model.autoencoder.encode(to_float(carried.frames).to(model.device, model.dtype))
+    return Baseline(latents, carried.validity[:, None].to(model.device, model.dtype))
+
+
+def finished_frames(
+    model: PortraitModel, sampled: SampledChunk, finisher: Finisher, *, generated: bool = True
+) -> Iterator[np.ndarray]:
+    """The frames of the result, (H, W, 3) uint8, decoded a few at a time as they are asked for.
+
+    Args:
+        generated: whether a network made the latents; else the carried portrait is shown as it is.
+    """
+    for start in range(0, len(sampled.chunk), _DECODED_AT_ONCE):
+        part = slice(start, min(start + _DECODED_AT_ONCE, len(sampled.chunk)))
+        yield from finisher.finish(
+            DecodedFrames(
+                start=sampled.chunk.start + start,
+                landmarks=None if sampled.motion.landmarks is None else sampled.motion.landmarks[part],
+                generated=to_uint8(decode(model, sampled.latents[:, part])) if generated else None,
+                carried=None if sampled.carried is None else sampled.carried.take(part),
+            )
+        )
 
 
 @torch.no_grad()
@@ -370,57 +469,6 @@ def full_size(reference: PortraitReference, size: OutputSize, *, device: torch.d
     )
 
 
-def animate(
-    model: PortraitModel,
-    image: Tensor,
-    driving: FaceTrack,
-    *,
-    track: FaceTrack,
-    foreground: Tensor | None = None,
-    sampling: SamplingConfig | None = None,
-    settings: MotionSettings | None = None,
-    framing: Framing = "auto",
-    driving_frames: Tensor | None = None,
-    size: OutputSize = "model",
-    observer: StepObserver | None = None,
-) -> Iterator[Tensor]:
-    """Make a portrait move as a driving face moves.
-
-    Args:
-        image: (1, 3, H, W) in [-1, 1], the portrait.
-        driving: the driving face, from ``faces.analyze_frames``.
-        track: the portrait's face, one frame, from the same.
-        foreground: (1, 1, H, W) in [0, 1] or None.
-        sampling: None takes the model's own defaults.
-        settings: how the motion is placed; None retargets all of it.
-        driving_frames: (F, 3, H, W), for models driven by masked frames.
-        size: of the result, see ``warp.full_size.output_size``.
-    Yields:
-        (n, 3, H, W) float32 in [-1, 1], the next n frames.
-    """
-    reference = encode_reference(model, image, track=track, foreground=foreground, framing=framing)
-    assert reference.track is not None
-    settings = settings or MotionSettings()
-    placed = PlacedMotion(driving, place_scenes(driving, reference.track, settings), reference.track, settings)
-    read = None if driving_frames is None else _few_at_once(driving_frames)
-    motion = DrivingMotion(model.config, placed, read)
-    sampling = sampling or model.config.sampling
-    whole = None if size == "model" else full_size(reference, size, device=model.device)
-    done = 0
-    for latents in sample_chunks(model, reference, motion, sampling, observer=observer):
-        pictures = decode(model, latents)
-        if whole is None:
-            yield pictures
-        else:
-            landmarks = placed.landmarks(done, done + len(pictures))
-            generated = to_uint8(pictures) if sampling.steps else None
-            yield to_float(np.stack(list(whole.frames(landmarks, generated))))
-        done += len(pictures)
-
-
-def _few_at_once(frames: Tensor, count: int = 8) -> Callable[[int, int], Iterator[np.ndarray]]:
-    def read(start: int, stop: int) -> Iterator[np.ndarray]:
-        for first in range(start, stop, count):
-            yield to_uint8(frames[first : min(first + count, stop)])
-
-    return read
+def finisher_of(reference: PortraitReference, size: OutputSize, *, device: torch.device | str = "cpu") -> Finisher:
+    """What makes results of a size; errors as ``full_size``."""
+    return AtModelSize() if size == "model" else AtPortraitSize(full_size(reference, size, device=device))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..bounds import Share, check_settings
-from ..config import Scale
+from ..config import SamplingConfig, Scale
 from ..errors import InputError
 from ..types import Branch
 
@@ -48,6 +48,17 @@ class SignalFusion:
             raise InputError(
                 f"guidance start {self.start}, end {self.end}: need 0 <= start <= end <= 1; 0 and 1 guide all steps"
             )
+
+    @classmethod
+    def of(cls, sampling: SamplingConfig) -> SignalFusion:
+        """The scales that settings of sampling ask for."""
+        return cls(
+            identity=sampling.identity,
+            motion=sampling.motion,
+            continuity=sampling.continuity,
+            start=sampling.guidance_start,
+            end=sampling.guidance_end,
+        )
 
     def coefficients(self, step: int, steps: int, *, has_history: bool) -> dict[Branch, float]:
         """The weight of each branch at a step; branches of weight zero are left out. They sum to 1.

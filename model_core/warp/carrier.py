@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 _UNSEEN, _SEEN = 0.12, 0.5
 """Stretch up to which a pixel shows nothing of the portrait, and from which on all of it."""
+
+
+class CarriedFrames(NamedTuple):
+    """The portrait in some frames, on the device that carried it.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8.
+        validity: (F, H, W) float32, as in ``portrait.Carried``.
+    """
+
+    frames: Tensor
+    validity: Tensor
+
+    def take(self, part: slice) -> CarriedFrames:
+        return CarriedFrames(self.frames[part], self.validity[part])
 
 
 class Carrier:
@@ -58,10 +73,10 @@ class Carrier:
             self.layers.mouth.paint(canvas, meshes[:, :NUM_LANDMARKS])
             yield canvas.frames, canvas.validity
 
-    def carry_all(self, landmarks: np.ndarray) -> tuple[Tensor, Tensor]:
+    def carry_all(self, landmarks: np.ndarray) -> CarriedFrames:
         """``carry`` with validity, joined: for as many frames as fit into memory."""
         frames, validity = zip(*self.carry(landmarks), strict=True)
-        return torch.cat(frames), torch.cat(validity)
+        return CarriedFrames(torch.cat(frames), torch.cat(validity))
 
     def flow(self, meshes: np.ndarray) -> MeshFlows:
         """Where the frames of moved meshes (F, V, 3) lie in the portrait, on the grid."""

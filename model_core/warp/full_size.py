@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..bounds import Bounds
 from ..errors import InputError
-from .carrier import Carrier
+from .carrier import CarriedFrames, Carrier
 from .patch import on
 from .portrait import PortraitLayers
 from .resampling import resampler_for
@@ -116,25 +116,29 @@ class FullSize:
         """Landmarks (..., 3) of the model's frame in pixels of the result."""
         return framed * np.array([*self.scale, self.scale[0]]) + np.array([*self.offset, 0.0])
 
-    def frames(self, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
+    def frames(
+        self, landmarks: np.ndarray, generated: np.ndarray | None, *, carried: CarriedFrames | None = None
+    ) -> Iterator[np.ndarray]:
         """Frames of the result, (H, W, 3) uint8, one at a time.
 
         Args:
             landmarks: (n, 478, 3), where the face goes, in pixels of the model's frame.
             generated: (n, h, w, 3) uint8, the network's frames; None is the carried portrait alone.
+            carried: what ``framed`` is in these frames, where that is at hand already.
         """
         for start in range(0, len(landmarks), self.carrier.frames_at_once):
             part = slice(start, start + self.carrier.frames_at_once)
             drawn = None if generated is None else generated[part]
-            yield from self._batch(landmarks[part].astype(np.float64), drawn).cpu().numpy()
+            small = None if carried is None else carried.take(part)
+            yield from self._batch(landmarks[part].astype(np.float64), drawn, small).cpu().numpy()
 
-    def _batch(self, landmarks: np.ndarray, generated: np.ndarray | None) -> Tensor:
+    def _batch(self, landmarks: np.ndarray, generated: np.ndarray | None, carried: CarriedFrames | None) -> Tensor:
         """A few frames (n, H, W, 3) uint8 on the device."""
         targets = self.landmarks(landmarks)
         if generated is None:
             return torch.cat([frames for frames, _ in self.carrier.carry(targets, validity=False)])
         frames, validity = self.carrier.carry_all(targets)
-        small, shown = self.framed.carry_all(landmarks)
+        small, shown = carried or self.framed.carry_all(landmarks)
         drawn = on(np.ascontiguousarray(generated), self.carrier.device).float()
         change = _without_noise(drawn - small, shown)
         self._add_change(frames, validity, change, small)
