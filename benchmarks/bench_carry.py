@@ -1,7 +1,12 @@
-"""Carrying alone: what a frame of 512 x 512 costs on one thread, stage by stage."""
+"""Carrying alone: what a frame of 512 x 512 costs on one thread, stage by stage.
+
+Then what validity adds to it, what torch's sampling takes of OpenCV's time on the same processor, and, where there is a
+GPU, how fast it carries: ratios of turns taken one after the other, so that a busy machine slows both sides alike.
+"""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -9,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.timing import seconds
 from model_core.faces.analyze import analyze_frames
 from model_core.faces.foreground import estimate_foreground
 from model_core.faces.mediapipe_backend import MediaPipeAnalyzer
@@ -18,9 +24,12 @@ from model_core.motion.retarget import retarget
 from model_core.portraits import analyze_portrait
 from model_core.video.read import read_video
 from model_core.warp import PortraitLayers
+from model_core.warp.carrier import Carrier
 from model_core.warp.head import moved_rings
+from model_core.warp.resampling import TorchResampler
 
 _FRAMES = 50
+_TURNS = 7
 
 
 def per_frame(work: Callable[[], object]) -> float:
@@ -49,7 +58,7 @@ def main() -> None:
     times = {
         "detect the face": per_frame(lambda: [analyzer.detect(frame) for frame in clip]),
         "retarget": per_frame(lambda: retarget(driving, portrait, rest=rest)),
-        "flow, with its stretch": per_frame(lambda: [layers.flow(mesh) for mesh in meshes]),
+        "flow, with its stretch": per_frame(lambda: [layers.on("cpu").flow(mesh[None]) for mesh in meshes]),
         "carry (flow, person, eyes, mouth, validity)": per_frame(lambda: layers.carry(targets)),
     }
     print("| 512 x 512, one thread | ms a frame |")
@@ -58,3 +67,56 @@ def main() -> None:
         print(f"| {name} | {milliseconds:.1f} |")
     carried = times["retarget"] + times["carry (flow, person, eyes, mouth, validity)"]
     print(f"| retarget and carry: {1000 / carried:.0f} frames a second | {carried:.1f} |")
+    compare(layers, targets)
+
+
+def compare(layers: PortraitLayers, targets: np.ndarray) -> None:
+    """The ratios, as a table of their own."""
+    carrier, torchs = layers.on("cpu"), Carrier(layers, TorchResampler("cpu"))
+    plain, seen, sampled = turns(
+        lambda: run(carrier, targets, validity=False),
+        lambda: run(carrier, targets),
+        lambda: run(torchs, targets),
+    )
+    added = [100 * (with_it / without - 1) for with_it, without in zip(seen, plain, strict=True)]
+    slower = [theirs / ours for theirs, ours in zip(sampled, seen, strict=True)]
+    print("\n| compared, median (lowest to highest of the turns) | |")
+    print("|---|---|")
+    print(f"| validity, of carrying without it | +{spread(added, '.1f')} % |")
+    print(f"| sampled by torch on the processor, times OpenCV's time | {spread(slower, '.2f')} |")
+    print(f"| sampled by torch on the processor, frames a second | {_FRAMES / statistics.median(sampled):.0f} |")
+    if torch.cuda.is_available():
+        print(f"| carried on the GPU, frames a second | {on_gpu(layers, targets):.0f} |")
+
+
+def turns(*works: Callable[[], None]) -> list[list[float]]:
+    """Processor seconds of each work, ``_TURNS`` times in turn."""
+    for work in works:
+        work()
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(_TURNS):
+        for work, times in zip(works, taken, strict=True):
+            begun = time.process_time()
+            work()
+            times.append(time.process_time() - begun)
+    return taken
+
+
+def spread(values: list[float], how: str) -> str:
+    return f"{statistics.median(values):{how}} ({min(values):{how}} to {max(values):{how}})"
+
+
+def run(carrier: Carrier, targets: np.ndarray, *, validity: bool = True) -> None:
+    for _ in carrier.carry(targets, validity=validity):
+        pass
+
+
+def on_gpu(layers: PortraitLayers, targets: np.ndarray) -> float:
+    """Frames a second by the clock, each brought back to the processor."""
+    carrier = layers.on("cuda")
+
+    def work() -> None:
+        for frames, _ in carrier.carry(targets):
+            frames.cpu()
+
+    return _FRAMES / seconds(work)

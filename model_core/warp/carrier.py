@@ -14,7 +14,7 @@ from .border import keep_at_border
 from .head import HEAD_TRIANGLES, RING_TRIANGLES, moved_rings
 from .mesh import MeshFlows, mesh_flows
 from .patch import Canvas, on
-from .resampling import resampler_for
+from .resampling import Resampler
 
 if TYPE_CHECKING:
     from .portrait import PortraitLayers
@@ -43,18 +43,18 @@ class Carrier:
 
     Attributes:
         layers: the portrait.
-        device: where its pixels lie: the one that was asked for, or the processor, see ``resampler_for``.
+        device: where its pixels lie.
+        by: what samples them there.
     """
 
-    def __init__(self, layers: PortraitLayers, device: torch.device | str) -> None:
-        self.layers, self._by = layers, resampler_for(device)
-        self.device = self._by.device
+    def __init__(self, layers: PortraitLayers, by: Resampler) -> None:
+        self.layers, self.device, self.by = layers, by.device, by
         planes = (layers.image, layers.person, layers.plate, layers.plate_known)
         self._image, self._person, self._plate, self._plate_known = (on(plane, self.device) for plane in planes)
 
     @property
     def frames_at_once(self) -> int:
-        return self._by.frames_at_once(self._size)
+        return self.by.frames_at_once(self._size)
 
     def carry(self, landmarks: np.ndarray, *, validity: bool = True) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The portrait carried to landmarks (F, 478, 3) in its own pixels, ``frames_at_once`` at a time.
@@ -92,13 +92,13 @@ class Carrier:
     def _carry_person(self, flow: MeshFlows, *, validity: bool) -> Canvas:
         """The moved person over the plate."""
         x, y = (self._enlarge(places).sub_(0.5) for places in flow.source)
-        moved = self._by.remap(self._image, x, y, smooth=True)
-        person = self._by.remap(self._person, x, y, smooth=False)
-        frames = self._by.over(moved, self._plate, person)
+        moved = self.by.remap(self._image, x, y, smooth=True)
+        person = self.by.remap(self._person, x, y, smooth=False)
+        frames = self.by.over(moved, self._plate, person)
         if not validity:
-            return Canvas(frames, None, self._by)
+            return Canvas(frames, None, self.by)
         seen = self._enlarge(((flow.stretch - _UNSEEN) / (_SEEN - _UNSEEN)).clamp_(0, 1))
-        return Canvas(frames, seen.mul_(person).add_((1 - person).mul_(self._plate_known)), self._by)
+        return Canvas(frames, seen.mul_(person).add_((1 - person).mul_(self._plate_known)), self.by)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -109,4 +109,4 @@ class Carrier:
         if grids.shape[1:] == self._size:
             return grids.clone()
         scale = np.full(2, 1 / self.layers.step)
-        return self._by.enlarge(grids, scale, scale / 2 - 0.5, self._size, smooth=False)
+        return self.by.enlarge(grids, scale, scale / 2 - 0.5, self._size, smooth=False)

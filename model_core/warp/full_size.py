@@ -20,7 +20,6 @@ from ..errors import InputError
 from .carrier import CarriedFrames, Carrier
 from .patch import on
 from .portrait import PortraitLayers
-from .resampling import resampler_for
 
 LONGEST = 2048
 """The long side beyond which a result of the portrait's own size is scaled down."""
@@ -151,7 +150,7 @@ class FullSize:
             return
         rows, columns = part
         size = (rows.stop - rows.start, columns.stop - columns.start)
-        by = resampler_for(self.carrier.device)
+        by = self.carrier.by
         change = by.enlarge(change, scale, offset, size, smooth=True)
         soft = by.enlarge(small.float(), scale, offset, size, smooth=True)
         faded = on(self._edge(tuple(small.shape[1:3])), self.carrier.device)

@@ -20,6 +20,7 @@ from .carrier import Carrier
 from .eyes import Eyeball
 from .head import with_rings
 from .mouth import InnerMouth
+from .resampling import resampler_for
 
 _GRID_FACE = 64.0
 """Grid points of the flow across a face size: enough to keep nearly all landmarks within half a pixel."""
@@ -94,8 +95,8 @@ class PortraitLayers:
         )
 
     def on(self, device: torch.device | str) -> Carrier:
-        """The layers on the device that is to carry them."""
-        return Carrier(self, device)
+        """The layers on the device that is to carry them, or where ``resampler_for`` falls back to."""
+        return Carrier(self, resampler_for(device))
 
     def carry(self, landmarks: np.ndarray) -> Carried:
         """Carry the portrait to landmarks (F, 478, 3) in its own pixels, on the processor."""

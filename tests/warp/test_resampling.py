@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from model_core.images import read_pixels, resize, to_float, to_uint8
 from model_core.motion.expressions import expression_offsets, neutral_face
-from model_core.warp import PortraitLayers, carrier, full_size, resampling
+from model_core.warp import PortraitLayers, resampling
+from model_core.warp import portrait as portrait_module
 from model_core.warp.full_size import FullSize
 from model_core.warp.resampling import OpenCVResampler, TorchResampler, resampler_for
 
@@ -37,8 +38,7 @@ def expressed(opening: float, *, turn: tuple[float, float, float] = (0, 0, 0)) -
 
 
 def with_torch(monkeypatch: pytest.MonkeyPatch, device: str = "cpu") -> None:
-    for module in (carrier, full_size):
-        monkeypatch.setattr(module, "resampler_for", lambda _: TorchResampler(device))
+    monkeypatch.setattr(portrait_module, "resampler_for", lambda _: TorchResampler(device))
 
 
 def assert_alike(made: np.ndarray, expected: np.ndarray) -> None:
