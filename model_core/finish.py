@@ -30,7 +30,13 @@ class DecodedFrames:
 
 
 class Finisher(Protocol):
-    """Makes the frames of the result."""
+    """Makes the frames of the result.
+
+    Attributes:
+        colours: (4, 3), what a running colour correction has learnt so far; None where there is none.
+    """
+
+    colours: np.ndarray | None
 
     def finish(self, decoded: DecodedFrames) -> Iterator[np.ndarray]:
         """Frames (H, W, 3) uint8, one for each decoded one."""
@@ -39,6 +45,8 @@ class Finisher(Protocol):
 
 class AtModelSize:
     """The model's frames as they are."""
+
+    colours: np.ndarray | None = None
 
     def finish(self, decoded: DecodedFrames) -> Iterator[np.ndarray]:
         if decoded.generated is not None:
@@ -50,6 +58,8 @@ class AtModelSize:
 
 class AtPortraitSize:
     """The whole portrait, at its own size or another."""
+
+    colours: np.ndarray | None = None
 
     def __init__(self, whole: FullSize) -> None:
         self._whole = whole

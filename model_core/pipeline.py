@@ -1,7 +1,7 @@
 """The straight line from a portrait and a driving face to frames: encode, drive, animate.
 
-``animate`` yields what happens as it happens: the plan, every step, every chunk of finished frames. Jobs persist what it
-yields, nodes and commands show it, evaluation measures it.
+``animate`` yields what happens as it happens: the plan, every step, every chunk of finished frames. Jobs persist what
+it yields, nodes and commands show it, evaluation measures it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,6 @@ class AnimatePortrait(io.ComfyNode):
         denoise: float = 1.0,
         size: str = "portrait",
     ) -> io.NodeOutput:
-        from ..model_core.pipeline import sample_clip
         from ..model_core.sampling.estimate import plan_run
 
         check_fit(model, reference, motion)
@@ -80,16 +79,14 @@ class AnimatePortrait(io.ComfyNode):
         bridge.log_estimate(model, settings, frames=len(motion), history=earlier)
         plan = plan_run(len(motion), settings, history=earlier)
         bridge.on_device(model, frames=plan.frames_at_once)
-        latents = sample_clip(
-            bridge.cancellable(model.model),
-            bridge.to_compute(reference.reference, model),
+        latents, images = bridge.animated_images(
+            model,
+            reference.reference,
             motion,
             settings,
+            size=output_size(size),
             history=encoded_history(model, reference, history),
             observer=bridge.SamplingObserver(model.model, chunks=plan.chunks),
-        )[0].float()
-        images = bridge.finished_images(
-            model, reference.reference, motion, latents, size=output_size(size), generated=settings.steps > 0
         )
         return io.NodeOutput({"samples": bridge.to_rest(latents)}, images)
 

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
 from ..bounds import Bounds
+from ..config import SamplingConfig
 from ..evaluation.sheet import contact_sheet
 from ..faces.analyze import analyze_frames
 from ..faces.backends import load_analyzer
 from ..faces.foreground import estimate_foreground
 from ..files import refuse_overwriting
-from ..images import IMAGE_SUFFIXES, check_reference, load_image, save_image, to_float, to_uint8
+from ..images import IMAGE_SUFFIXES, check_reference, load_image, save_image, to_uint8
 from ..models import PortraitModel, load_model
+from ..motion.scenes import MotionSettings
 from ..paths import writable_file
-from ..pipeline import animate
+from ..pipeline import FinishedChunk, a_few_at_once, animate, drive, encode_reference, finisher_of
 from ..portraits import analyze_portrait
+from ..types import FaceTrack
 from ..video.h264 import CONTAINERS
 from ..video.read import open_video, read_video
 from ..video.write import VideoWriter
-from ..warp.full_size import output_size
+from ..warp.full_size import OutputSize, output_size
 from .compare_metrics import print_metrics
 from .motion import motion_from, size_from
 from .settings import check_option, choose_device, model_files, model_folders
@@ -56,18 +57,10 @@ def run(args: argparse.Namespace) -> None:
     analyzer = load_analyzer(args.analyzer, folders=model_folders(args), device=choose_device(args.device))
     track = analyze_portrait(to_uint8(image)[0], analyzer, name=args.reference)
     driving = analyze_frames(pixels, analyzer, name=args.driving)
-    inputs = {
-        "track": track,
-        "driving": driving,
-        "foreground": estimate_foreground(image, track),
-        "driving_frames": to_float(pixels),
-        "settings": settings,
-        "size": size,
-    }
+    inputs = _Inputs(image, track, estimate_foreground(image, track), driving, pixels, settings, size)
     first = models[args.models[0]]
-    alone = replace(first.config.sampling, steps=0)
-    made = {WITHOUT: np.stack(list(_frames(first, WITHOUT, image, {**inputs, "sampling": alone})))}
-    made |= {name: np.stack(list(_frames(model, name, image, inputs))) for name, model in models.items()}
+    made = {WITHOUT: _frames(first, WITHOUT, inputs, replace(first.config.sampling, steps=0))}
+    made |= {name: _frames(model, name, inputs, model.config.sampling) for name, model in models.items()}
     height = max(clip.shape[1] for clip in made.values())
     with VideoWriter(args.output, fps=info.fps, audio_from=args.driving if info.has_audio else None) as writer:
         writer.append(np.concatenate([_of_height(clip, height) for clip in made.values()], axis=2))
@@ -79,17 +72,35 @@ def run(args: argparse.Namespace) -> None:
         print_metrics(to_uint8(image)[0], pixels, made)
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """The same for all models."""
+
+    image: Tensor
+    track: FaceTrack
+    foreground: Tensor
+    driving: FaceTrack
+    pixels: np.ndarray
+    settings: MotionSettings
+    size: OutputSize
+
+
 def _model(args: argparse.Namespace, name: str) -> PortraitModel:
     return load_model(name, device=choose_device(args.device), folders=model_folders(args))
 
 
-def _frames(model: PortraitModel, name: str, image: Tensor, inputs: dict[str, Any]) -> Iterator[np.ndarray]:
-    """The frames of one model, (H, W, 3) uint8; ``inputs`` are ``animate``'s, the same for all models."""
-    made = animate(model, image, **inputs)
-    with tqdm(total=len(inputs["driving"]), desc=name, unit="frame", file=sys.stderr) as bar:
-        for chunk in made:
-            bar.update(len(chunk))
-            yield from to_uint8(chunk)
+def _frames(model: PortraitModel, name: str, inputs: _Inputs, sampling: SamplingConfig) -> np.ndarray:
+    """The frames of one model, (F, H, W, 3) uint8."""
+    reference = encode_reference(model, inputs.image, track=inputs.track, foreground=inputs.foreground)
+    motion = drive(model, reference, inputs.driving, settings=inputs.settings, frames=a_few_at_once(inputs.pixels))
+    finisher = finisher_of(reference, inputs.size, device=model.device)
+    made: list[np.ndarray] = []
+    with tqdm(total=len(motion), desc=name, unit="frame", file=sys.stderr) as bar:
+        for event in animate(model, reference, motion, sampling, finisher=finisher):
+            if isinstance(event, FinishedChunk):
+                made += event.frames
+                bar.update(len(event.chunk))
+    return np.stack(made)
 
 
 def _of_height(clip: np.ndarray, height: int) -> np.ndarray:

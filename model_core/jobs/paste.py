@@ -1,67 +1,20 @@
-"""What becomes of a chunk: frames of the model's size, of the portrait's, or faces laid over the driving frames."""
+"""Faces laid over the driving frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from ..faces.colours import ColourMatch
 from ..faces.composite import Overlay, composite, face_mask
+from ..finish import DecodedFrames
 from ..motion.scenes import Scene
-from ..warp.carrier import Carrier
 from ..warp.full_size import FullSize
 from .faces import DrivingFace, ForwardFrames
 
 Pasting = Literal["none", "reference", "driving"]
-
-
-class Finisher(Protocol):
-    """Makes the frames of the video.
-
-    Attributes:
-        colours: (4, 3), what the running colour correction has learnt; None where there is none.
-    """
-
-    colours: np.ndarray | None
-
-    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
-        """Frames (H, W, 3) uint8 from number ``start`` on.
-
-        Args:
-            landmarks: (n, 478, 3), where the face goes, in pixels of the model's frame.
-            generated: (n, h, w, 3) uint8, the network's frames; None is the carried portrait alone.
-        """
-        ...
-
-
-class AtModelSize:
-    """The model's frames as they are."""
-
-    colours: np.ndarray | None = None
-
-    def __init__(self, framed: Carrier) -> None:
-        self._framed = framed
-
-    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
-        if generated is not None:
-            yield from generated
-        else:
-            for frames, _ in self._framed.carry(landmarks, validity=False):
-                yield from frames.cpu().numpy()
-
-
-class AtPortraitSize:
-    """The whole portrait, at its own size or another."""
-
-    colours: np.ndarray | None = None
-
-    def __init__(self, whole: FullSize) -> None:
-        self._whole = whole
-
-    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
-        return self._whole.frames(landmarks, generated)
 
 
 class OntoDriving:
@@ -81,10 +34,11 @@ class OntoDriving:
         if self._match is not None:
             self._match.moments = moments
 
-    def finish(self, start: int, landmarks: np.ndarray, generated: np.ndarray | None) -> Iterator[np.ndarray]:
-        stop = start + len(landmarks)
-        pictures = self._whole.frames(landmarks, generated)
-        marks = self._whole.landmarks(landmarks)
+    def finish(self, decoded: DecodedFrames) -> Iterator[np.ndarray]:
+        assert decoded.landmarks is not None
+        start, stop = decoded.start, decoded.start + len(decoded.landmarks)
+        pictures = self._whole.frames(decoded.landmarks, decoded.generated, carried=decoded.carried)
+        marks = self._whole.landmarks(decoded.landmarks)
         driving = self._frames.read(start, stop)
         for number, picture, points, frame in zip(range(start, stop), pictures, marks, driving, strict=True):
             scene = self._face.scenes[int(np.searchsorted(self._starts, number, side="right")) - 1]

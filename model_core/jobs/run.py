@@ -2,127 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import av
-import numpy as np
 import torch
-from torch import Tensor
 
-from ..bounds import Bounds, check_settings
-from ..config import SamplingConfig
 from ..errors import VideoError
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.foreground import estimate_foreground
-from ..faces.framing import Framing
 from ..families import check_sampling
 from ..files import atomic_path, file_digest, refuse_overwriting
 from ..images import to_uint8
 from ..models import PortraitModel
-from ..motion.scenes import MotionSettings, PlacedMotion
 from ..paths import writable_file
-from ..pipeline import DrivingMotion, PortraitReference, clip_chunks, decode, encode_reference, full_size, sample_chunks
+from ..pipeline import PortraitReference, clip_chunks, encode_reference
 from ..portraits import analyze_portrait
-from ..sampling import Chunk
-from ..types import FaceTrack, HistoryFrames, StepObserver
+from ..types import FaceTrack
 from ..video.h264 import CONTAINERS
 from ..video.mark import MARK
 from ..video.read import open_video
-from ..video.segments import SegmentWriter, join_segments
-from ..warp.full_size import LONGEST, OutputSize, output_size
-from .faces import DrivingFace, FaceSettings, ForwardFrames, find_faces, follow_driving_face
+from ..video.segments import join_segments
+from ..warp.full_size import output_size
+from .chunks import make_chunks
+from .faces import DrivingFace, find_faces, follow_driving_face
 from .folder import JobFolder
 from .identity import Identity, changed, digest_of, model_digest, tensor_digest
-from .paste import AtModelSize, AtPortraitSize, Finisher, OntoDriving, Pasting
+from .job import VideoJob, VideoResult, Watcher
 
 _FORMAT = 3
 """Of the job's folder; raise it with every change of what is computed, and old folders start anew."""
 _KEY = "vividportraits_job"
-_DECODED_AT_ONCE = 8
 _CRF = 18
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoJob:
-    """What to make.
-
-    Attributes:
-        image: (1, 3, H, W) in [-1, 1], the portrait; ``name`` is what to call it.
-        driving: the driving video.
-        output: .mp4, .m4v, .mov or .mkv; an older file stays until the new one is whole.
-        mask: (1, 1, H, W) in [0, 1], 1 on the person; None estimates it.
-        sampling: how to sample.
-        motion: how the driver's motion is placed on the portrait.
-        framing: see ``faces.framing``.
-        faces: how the driving face is followed.
-        frames: driving frames to use; None all.
-        size: of the video, see ``warp.full_size.output_size``.
-        paste: "reference" is the whole portrait whatever ``size`` says of the model's; "driving" lays the face over
-            the driving frames.
-        match_colour: give pasted frames the colours of what they cover.
-        sound: whether to take the driving video's.
-        mark: whether the file says that it is synthetic.
-        metadata: further entries of the file.
-    """
-
-    image: Tensor
-    name: str = "reference"
-    driving: Path
-    output: Path
-    mask: Tensor | None = None
-    sampling: SamplingConfig
-    motion: MotionSettings = field(default_factory=MotionSettings)
-    framing: Framing = "auto"
-    faces: FaceSettings = field(default_factory=FaceSettings)
-    frames: Annotated[int, Bounds(1, 2**31)] | None = None
-    size: OutputSize = "portrait"
-    paste: Pasting = "none"
-    match_colour: bool = True
-    sound: bool = True
-    mark: bool = True
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-
-@dataclass(frozen=True)
-class VideoResult:
-    """What came of a job.
-
-    Attributes:
-        frames: of the video.
-        resumed: frames that an earlier run had finished; all of them where the video was there already.
-    """
-
-    output: Path
-    frames: int
-    resumed: int
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Who is told how a job goes on; every call may cancel by raising.
-
-    Attributes:
-        say: told in words what is being done.
-        looked: told the number of driving frames whose faces are known, after each.
-        observer: told of every window and step.
-        joined: told the number of frames of the finished file, after each.
-        planned: told once, before sampling: all chunks, how many are finished, and the motion.
-    """
-
-    say: Callable[[str], object] = lambda words: None
-    looked: Callable[[int], object] = lambda frames: None
-    observer: StepObserver | None = None
-    joined: Callable[[int], object] = lambda frames: None
-    planned: Callable[[list[Chunk], int, DrivingMotion], object] = lambda chunks, finished, motion: None
 
 
 def animate_video(
@@ -172,7 +85,7 @@ def animate_video(
             reference = _encode(job, model, portrait)
             assert reference.track is not None
             face = follow_driving_face(place, job.driving, job.faces, reference=reference.track, motion=job.motion)
-            resumed = _make_chunks(place, job, model, reference, face, watcher)
+            resumed = make_chunks(place, job, model, reference, face, watcher)
             _join(place, job, face, identity, watcher)
             joined = True
         finally:
@@ -253,134 +166,6 @@ def _take_up(place: JobFolder, identity: Identity, watcher: Watcher) -> None:
 def _encode(job: VideoJob, model: PortraitModel, portrait: FaceTrack) -> PortraitReference:
     foreground = estimate_foreground(job.image, portrait) if job.mask is None else job.mask
     return encode_reference(model, job.image, track=portrait, foreground=foreground, framing=job.framing)
-
-
-@dataclass
-class _State:
-    """What is finished, and what the next chunk needs of it.
-
-    Attributes:
-        digests: of every finished chunk's file.
-        history: (n, C, h, w), the last clean latents, or None.
-        colours: what the running colour correction has learnt, or None.
-    """
-
-    digests: list[str] = field(default_factory=list)
-    history: Tensor | None = None
-    colours: np.ndarray | None = None
-
-    @classmethod
-    def load(cls, place: JobFolder, watcher: Watcher) -> _State:
-        """The state as it was saved; an empty one where a finished chunk is damaged."""
-        stored = place.load(place.state)
-        if stored is None:
-            return cls()
-        tensors, notes = stored
-        state = cls(json.loads(notes["chunks"]), tensors.get("history"))
-        state.colours = tensors["colours"].numpy() if "colours" in tensors else None
-        for number, digest in enumerate(state.digests):
-            if not place.chunk(number).is_file() or file_digest(place.chunk(number)) != digest:
-                watcher.say(f"starting anew: {place.chunk(number)} is damaged")
-                place.forget_chunks()
-                return cls()
-        return state
-
-    def save(self, place: JobFolder) -> None:
-        tensors = {} if self.history is None else {"history": self.history}
-        if self.colours is not None:
-            tensors["colours"] = torch.from_numpy(self.colours)
-        place.save(place.state, tensors, {"chunks": json.dumps(self.digests)})
-
-
-def _make_chunks(
-    place: JobFolder,
-    job: VideoJob,
-    model: PortraitModel,
-    reference: PortraitReference,
-    face: DrivingFace,
-    watcher: Watcher,
-) -> int:
-    """Sample, decode, paste and encode what is not finished yet; returns the frames that were."""
-    plan = clip_chunks(len(face.track), job.sampling)
-    state = _State.load(place, watcher)
-    done = len(state.digests)
-    resumed = plan[done - 1].stop if done else 0
-    if done:
-        watcher.say(f"going on: {done} of {len(plan)} chunks are finished")
-    assert reference.track is not None
-    placed = PlacedMotion(face.track, face.scenes, reference.track, job.motion)
-    if limited := int(placed.limited().sum()):
-        watcher.say(f"motion limited in {limited} of {len(placed)} frames: more than the portrait's face can follow")
-    motion = DrivingMotion(model.config, placed, _few_at_once(ForwardFrames(job.driving)))
-    watcher.planned(plan, done, motion)
-    history = None
-    if done and state.history is not None:
-        signal = motion.take(range(resumed - len(state.history), resumed)).frames
-        history = HistoryFrames(*(part.to(model.device, model.dtype) for part in (state.history, signal)))
-    finisher = _finisher(job, reference, face, device=model.device)
-    finisher.colours = state.colours
-    chunks = sample_chunks(
-        model, reference, motion, job.sampling, history=history, first_chunk=done, observer=watcher.observer
-    )
-    for number, latents in enumerate(chunks, start=done):
-        try:
-            frames = _frames(model, job, latents, placed, finisher, plan[number])
-            with SegmentWriter(place.chunk(number), fps=face.clock.fps) as writer:
-                for frame in frames:
-                    writer.append(frame)
-            # as many as carry_history carries, in the very type they were sampled in
-            state.history = latents[0, -job.sampling.history :].cpu() if job.sampling.history else None
-            state.colours = finisher.colours
-            state.digests.append(file_digest(place.chunk(number)))
-            state.save(place)
-        except VideoError as error:
-            if number == 0:
-                raise
-            raise VideoError(
-                f"{error}. {number} of {len(plan)} chunks are finished and kept in {place.path}; the same command "
-                "goes on from there"
-            ) from error
-    return resumed
-
-
-def _few_at_once(frames: ForwardFrames) -> Callable[[int, int], Iterator[np.ndarray]]:
-    return lambda start, stop: (frame[None] for frame in frames.read(start, stop))
-
-
-def _finisher(job: VideoJob, reference: PortraitReference, face: DrivingFace, *, device: torch.device) -> Finisher:
-    assert reference.layers is not None
-    if job.paste == "driving":
-        whole = full_size(reference, _size_over(job, reference, face), device=device)
-        return OntoDriving(ForwardFrames(job.driving), face, whole, match=job.match_colour)
-    if job.size == "model" and job.paste == "none":
-        return AtModelSize(reference.layers.on(device))
-    return AtPortraitSize(full_size(reference, "portrait" if job.size == "model" else job.size, device=device))
-
-
-def _size_over(job: VideoJob, reference: PortraitReference, face: DrivingFace) -> int:
-    """The long side at which the portrait's pixels are as large as the driving video's."""
-    assert reference.window is not None and reference.layers is not None
-    height, width = job.image.shape[-2:]
-    model_pixels = face.scenes[0].place.scale  # per driving pixel
-    portrait_pixels = model_pixels * reference.window[2] / reference.layers.image.shape[1]
-    return int(np.clip(round(max(height, width) / portrait_pixels), 64, LONGEST))
-
-
-def _frames(
-    model: PortraitModel,
-    job: VideoJob,
-    latents: Tensor,
-    placed: PlacedMotion,
-    finisher: Finisher,
-    chunk: Chunk,
-) -> Iterator[np.ndarray]:
-    """The finished frames of a chunk."""
-    for first in range(0, len(chunk), _DECODED_AT_ONCE):
-        part = range(chunk.start + first, min(chunk.start + first + _DECODED_AT_ONCE, chunk.stop))
-        generated = None
-        if job.sampling.steps:
-            generated = to_uint8(decode(model, latents[:, first : first + len(part)]))
-        yield from finisher.finish(part.start, placed.landmarks(part.start, part.stop), generated)
 
 
 def _join(place: JobFolder, job: VideoJob, face: DrivingFace, identity: Identity, watcher: Watcher) -> None:

@@ -97,7 +97,7 @@ def _events(
         try:
             done = next(windows_done)
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            return end.value
         yield replace(step, window=done)
 
 

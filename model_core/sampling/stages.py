@@ -19,6 +19,6 @@ def result_of(work: Generator[Event, None, Result], told: Callable[[Event], obje
         try:
             event = next(work)
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            return end.value
         if told is not None:
             told(event)

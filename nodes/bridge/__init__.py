@@ -1,7 +1,7 @@
 """The only room that knows ComfyUI's services: folders, memory, progress, pictures and its own sampling."""
 
 from ...model_core.errors import InputError
-from .finish import as_the_model_sees, carried_images, finished_images
+from .finish import animated_images, as_the_model_sees, carried_images, finished_images
 from .folders import (
     MODELS_FOLDER,
     PART_FOLDERS,
@@ -45,6 +45,7 @@ from .saving import write_images
 from .video import PortraitVideo, video_facts
 
 __all__ = [
+    "animated_images",
     "ATTENTIONS",
     "DTYPES",
     "MODELS_FOLDER",

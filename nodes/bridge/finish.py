@@ -14,17 +14,52 @@ from ...model_core.errors import InputError
 from ..sockets import HostedModel
 from .memory import device_for_tools, to_compute
 from .pictures import decode_images
+from .progress import cancellable
 
 if TYPE_CHECKING:
+    from ...model_core.config import SamplingConfig
     from ...model_core.pipeline import PortraitReference
-    from ...model_core.types import MotionSignal
+    from ...model_core.types import HistoryFrames, MotionSignal, StepObserver
     from ...model_core.warp.full_size import FullSize, OutputSize
 
-_FRAMES_AT_ONCE = 8
 _CARRYING_MEMORY = 2**30  # bytes
 _SAME_SHAPE = 0.02  # relative difference of two aspect ratios
 
 _log = logging.getLogger(__name__)
+
+
+def animated_images(
+    hosted: HostedModel,
+    reference: PortraitReference,
+    motion: MotionSignal,
+    sampling: SamplingConfig,
+    *,
+    size: OutputSize,
+    history: HistoryFrames | None,
+    observer: StepObserver,
+) -> tuple[Tensor, Tensor]:
+    """The latents (F, C, h, w) that the model samples, and an IMAGE of a size.
+
+    The model has to be on the device. Cancel stops within one network call, or between two frames. Where the face of
+    the portrait, or where it goes, is not known, the frames have the model's size, which the log says.
+    """
+    from ...model_core.finish import AtModelSize, AtPortraitSize
+    from ...model_core.pipeline import FinishedChunk, Plan, animate
+
+    whole = _whole_portrait(reference, motion, size, device=hosted.patcher.load_device)
+    finisher = AtModelSize() if whole is None else AtPortraitSize(whole)
+    images = None if whole is None else _empty_images(len(motion), whole.size)
+    latents = []
+    model, encoded = cancellable(hosted.model), to_compute(reference, hosted)
+    for event in animate(model, encoded, motion, sampling, finisher=finisher, history=history):
+        if isinstance(event, FinishedChunk):
+            latents.append(event.latents[0].float())
+            if images is not None:
+                _fill(images[event.chunk.start : event.chunk.stop], event.frames)
+        elif not isinstance(event, Plan):
+            observer(event)
+    made = torch.cat(latents)
+    return made, decode_images(hosted, made) if images is None else images  # unrounded
 
 
 def finished_images(
@@ -34,28 +69,18 @@ def finished_images(
     latents: Tensor,
     *,
     size: OutputSize,
-    generated: bool = True,
 ) -> Tensor:
-    """Latents (F, C, h, w) to IMAGE of a size, a few frames at a time.
-
-    The model has to be on the device. Cancel stops between two frames. Where the face of the portrait, or where it
-    goes, is not known, the frames have the model's size, which the log says.
-
-    Args:
-        generated: whether a network drew these latents; else they are the carried portrait, which is carried again.
-    """
+    """Latents (F, C, h, w) to IMAGE of a size, a few frames at a time; what ``animated_images`` says of it holds."""
     whole = _whole_portrait(reference, motion, size, device=hosted.patcher.load_device)
-    if whole is None or motion is None or motion.landmarks is None:
+    if whole is None or motion is None:
         return decode_images(hosted, latents)
-    from ...model_core.images import to_uint8
-    from ...model_core.pipeline import decode
+    from ...model_core.finish import AtPortraitSize
+    from ...model_core.pipeline import SampledChunk, finished_frames
+    from ...model_core.sampling import Chunk
 
     images = _empty_images(len(latents), whole.size)
-    for start in range(0, len(latents), _FRAMES_AT_ONCE):
-        management.throw_exception_if_processing_interrupted()
-        part = slice(start, start + _FRAMES_AT_ONCE)
-        drawn = to_uint8(decode(hosted.model, to_compute(latents[part][None], hosted))) if generated else None
-        _fill(images[part], whole.frames(motion.landmarks[part], drawn))
+    sampled = SampledChunk(Chunk(0, len(latents)), to_compute(latents[None], hosted), motion)
+    _fill(images, finished_frames(hosted.model, sampled, AtPortraitSize(whole)))
     return images
 
 

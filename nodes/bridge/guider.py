@@ -166,7 +166,7 @@ class PortraitGuider(CFGGuider):
 
     def _baseline(self) -> Baseline | None:
         """The carried portrait for models that start from it, encoded a few frames at a time."""
-        from ...model_core.pipeline import carried_baseline
+        from ...model_core.pipeline import baseline_of, carry_reference
         from ...model_core.types import Baseline
 
         model, count = self._hosted.model, len(self._motion)
@@ -176,10 +176,10 @@ class PortraitGuider(CFGGuider):
         for start in range(0, count, _CARRIED_AT_ONCE):
             check_cancel()
             some = range(start, min(start + _CARRIED_AT_ONCE, count))
-            part = carried_baseline(model, self._reference, self._motion.take(some))
-            if part is None:
+            carried = carry_reference(model, self._reference, self._motion.take(some))
+            if carried is None:
                 return None
-            parts.append(part)
+            parts.append(baseline_of(model, carried))
         return Baseline(torch.cat([part.latents for part in parts]), torch.cat([part.validity for part in parts]))
 
     @staticmethod
