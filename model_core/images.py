@@ -184,6 +184,16 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return resized.clamp(-1.0, 1.0).to(images.dtype)
 
 
+def cut(images: Tensor, rows: range, columns: range) -> Tensor:
+    """(..., H, W) -> (..., len(rows), len(columns)): a part of pictures; beyond them their border is repeated."""
+    inside = (
+        torch.arange(part.start, part.stop, device=images.device).clamp(0, side - 1)
+        for part, side in zip((rows, columns), images.shape[-2:], strict=True)
+    )
+    y, x = inside
+    return images[..., y, :][..., x]
+
+
 @dataclass(frozen=True)
 class Fit:
     """How pictures of one size were brought to another without distortion, and the way back.

@@ -14,9 +14,10 @@ from typing import Annotated, Literal
 import numpy as np
 
 from ..bounds import Bounds, check_settings
+from ..geometry import Placement
 from ..types import FaceTrack, TrackSource
 from ..warp.pixels import carry_pixels
-from .alignment import Similarity, placement, rest_frame, resting_landmarks
+from .alignment import placement, rest_frame, resting_landmarks
 from .retarget import Retargeted, Turning, retarget
 from .strength import MotionStrength
 
@@ -62,7 +63,7 @@ class Scene:
     """
 
     start: int
-    place: Similarity
+    place: Placement
     rest: FaceTrack
 
 
