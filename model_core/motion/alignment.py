@@ -55,22 +55,6 @@ def warp(frames: Tensor, place: Placement, *, size: tuple[int, int]) -> Tensor:
     return made
 
 
-def align(
-    driving: FaceTrack,
-    reference: FaceTrack,
-    *,
-    mode: Alignment = "relative",
-    driving_rest_frame: int | Literal["frontal"] = 0,
-) -> FaceTrack:
-    """Bring the driving track into the reference image's pixels; settings and errors of ``placement``.
-
-    Returns:
-        F frames, ``size`` of the reference, without label maps: to let those drive, hand ``placement`` to
-        ``parsing_map_signal``.
-    """
-    return placement(driving, reference, mode=mode, driving_rest_frame=driving_rest_frame).track(driving)
-
-
 def placement(
     driving: FaceTrack,
     reference: FaceTrack,

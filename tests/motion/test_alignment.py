@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from model_core.geometry import Placement
-from model_core.motion.alignment import align, face_centre, face_size, rest_frame, warp
+from model_core.motion.alignment import face_centre, face_size, placement, rest_frame, warp
 from model_core.motion.components import RINGS
 from model_core.types import Component, FaceTrack
 
@@ -37,6 +39,11 @@ def driving(face: np.ndarray) -> FaceTrack:
 @pytest.fixture(scope="module")
 def reference(face: np.ndarray) -> FaceTrack:
     return track((face * 1.7 + np.float32([40, 90, 0]))[None], (640, 480))
+
+
+def align(driving: FaceTrack, reference: FaceTrack, **how: Any) -> FaceTrack:
+    """The driving track in the reference image's pixels."""
+    return placement(driving, reference, **how).track(driving)
 
 
 def transformed(clip: FaceTrack, scale: float, shift: tuple[float, float]) -> FaceTrack:
