@@ -7,9 +7,7 @@ has them are ``(H, W, 3)`` or ``(F, H, W, 3)`` uint8.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -184,91 +182,11 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return resized.clamp(-1.0, 1.0).to(images.dtype)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How pictures of one size were brought to another without distortion, and the way back.
-
-    Attributes:
-        source: (H, W) of the original.
-        scaled: (h, w) of the original after scaling.
-        size: (H, W) asked for.
-        offset: (y, x) of the scaled picture in the new frame; negative where it is cropped.
-    """
-
-    source: tuple[int, int]
-    scaled: tuple[int, int]
-    size: tuple[int, int]
-    offset: tuple[int, int]
-
-    def apply(self, images: Tensor) -> Tensor:
-        """(F, 3, *source) -> (F, 3, *size); room beside the picture repeats its edge pixels."""
-        if tuple(images.shape[-2:]) != self.source:
-            size = tuple(images.shape[-2:])
-            raise InputError(f"images are {size}, planned for {self.source} (height, width); plan the fit anew")
-        rows, columns = (_source_indices(self.scaled[i], self.size[i], self.offset[i]) for i in (0, 1))
-        return resize(images, self.scaled)[..., rows, :][..., columns]
-
-    def invert(self, images: Tensor, *, onto: Tensor | None = None) -> Tensor:
-        """(F, 3, *size) -> (F, 3, *source).
-
-        Args:
-            onto: (1 or F, 3, *source), shown where cropping lost the picture; None leaves black there.
-        """
-        top, left = self.offset
-        inside = images[..., max(top, 0) : top + self.scaled[0], max(left, 0) : left + self.scaled[1]]
-        if inside.shape[-2:] == self.scaled:
-            return resize(inside, self.source)
-        # part of the source is outside: place what we have where it came from
-        (y0, y1), (x0, x1) = (self._visible(axis) for axis in (0, 1))
-        if onto is None:
-            canvas = images.new_full((len(images), 3, *self.source), -1.0)
-        else:
-            canvas = onto.to(images).expand(len(images), -1, -1, -1).clone()
-        canvas[..., y0:y1, x0:x1] = resize(inside, (y1 - y0, x1 - x0))
-        return canvas
-
-    def _visible(self, axis: int) -> tuple[int, int]:
-        """First and end line of the source that the frame shows, at least one line."""
-        offset, scaled, size, source = (values[axis] for values in (self.offset, self.scaled, self.size, self.source))
-        first = min(round(max(-offset, 0) * source / scaled), source - 1)
-        end = round(min(size - offset, scaled) * source / scaled)
-        return first, max(end, first + 1)
-
-
-def _source_indices(scaled: int, size: int, offset: int) -> Tensor:
-    """Which line of the scaled picture each line of the frame shows; beyond its edge, the edge line."""
-    return (torch.arange(size) - offset).clamp(0, scaled - 1)
-
-
-def plan_fit(source: tuple[int, int], size: tuple[int, int], *, mode: Literal["crop", "pad"] = "pad") -> Fit:
-    """Fit pictures of ``source`` (H, W) into ``size`` (H, W), keeping their proportions, centred.
-
-    Args:
-        mode: "pad" shows the whole picture and repeats its edges around it; "crop" fills the frame and cuts
-            what is outside.
-    """
-    choose = min if mode == "pad" else max
-    scale = choose(size[0] / source[0], size[1] / source[1])
-    scaled = (max(1, round(source[0] * scale)), max(1, round(source[1] * scale)))
-    offset = ((size[0] - scaled[0]) // 2, (size[1] - scaled[1]) // 2)
-    return Fit(source=source, scaled=scaled, size=size, offset=offset)
-
-
-def fit_to_size(images: Tensor, size: tuple[int, int], *, mode: Literal["crop", "pad"] = "pad") -> tuple[Tensor, Fit]:
-    """``plan_fit`` and ``Fit.apply`` at once: (F, 3, H, W) -> (F, 3, *size), and the way back."""
-    fit = plan_fit((images.shape[-2], images.shape[-1]), size, mode=mode)
-    return fit.apply(images), fit
-
-
-def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """(F, 3, H, W) -> (F, 3, H', W'), the next multiples, by repeating the bottom and right edges.
-
-    ``unpad(padded, (H, W))`` is the exact inverse.
-    """
-    height, width = images.shape[-2:]
-    return nn.functional.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-
-
-def unpad(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """(F, 3, H', W') -> (F, 3, *size): cut off what ``pad_to_multiple`` added."""
-    return images[..., : size[0], : size[1]]
+def cut(images: Tensor, rows: range, columns: range) -> Tensor:
+    """(..., H, W) -> (..., len(rows), len(columns)): a part of pictures; beyond them their border is repeated."""
+    inside = (
+        torch.arange(part.start, part.stop, device=images.device).clamp(0, side - 1)
+        for part, side in zip((rows, columns), images.shape[-2:], strict=True)
+    )
+    y, x = inside
+    return images[..., y, :][..., x]

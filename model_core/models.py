@@ -118,13 +118,10 @@ def read_config(path: Path) -> ModelConfig:
     return config
 
 
-def available_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
-    """The models found, bundled ones first: this project's files, and folders of public weights."""
-    return [entry for entry in listed_models(folders) if not entry.problem]
-
-
 def listed_models(folders: Sequence[Path] = ()) -> list[ModelEntry]:
-    """The same with the files that cannot be read, each with its problem; whole files of others are left out.
+    """The models found, bundled ones first: this project's files, and folders of public weights.
+
+    Files that cannot be read are among them, each with its problem; whole files of others are left out.
 
     Raises:
         ModelNotFoundError: a folder is not there or cannot be listed.
@@ -189,7 +186,7 @@ def load_model(
     """Load a model wholly or not at all.
 
     Args:
-        name_or_path: a name from ``available_models``, a ``.safetensors`` file, or a folder of public weights.
+        name_or_path: a name from ``listed_models``, a ``.safetensors`` file, or a folder of public weights.
         dtype: of the weights and of the arithmetic; ``FLOAT8`` of the weights alone.
         folders: where to look besides the bundled models.
     Raises:

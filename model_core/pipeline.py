@@ -19,9 +19,9 @@ from .config import ModelConfig, SamplingConfig
 from .errors import InputError, NotFiniteError
 from .faces.framing import Framing, Portrait, frame_portrait
 from .finish import AtModelSize, AtPortraitSize, DecodedFrames, Finisher
+from .geometry import Placement, Rectangle
 from .images import to_float, to_uint8
 from .models import PortraitModel
-from .motion.alignment import Similarity
 from .motion.masked_frames import masked_frames_signal
 from .motion.parsing_map import parsing_map_signal
 from .motion.scenes import MotionSettings, PlacedMotion, Scene, place_scenes
@@ -69,7 +69,7 @@ class PortraitReference:
     encoded: Any
     latents: Tensor
     track: FaceTrack | None
-    window: tuple[int, int, int, int] | None = None
+    window: Rectangle | None = None
     layers: PortraitLayers | None = None
     original: Original | None = None
 
@@ -140,9 +140,7 @@ def _own_signal(config: ModelConfig, track: FaceTrack, portrait: Portrait) -> Te
     if track.label_maps is None:
         return parsing_map_signal(portrait.track, size=config.size).frames
     # label maps are cut out of the original image, which is finer
-    left, top, width, height = portrait.window
-    place = Similarity(1.0, np.array([left, top, 0.0]), np.zeros(3), (height, width))
-    return parsing_map_signal(track, size=config.size, place=place).frames
+    return parsing_map_signal(track, size=config.size, place=Placement.of_window(portrait.window)).frames
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .faces.analyze import analyze_frames
 from .faces.analyzer import FaceAnalyzer, FaceDetection
+from .geometry import Placement
 from .motion.response import probe_landmarks
 from .types import FaceTrack
 from .warp import PortraitLayers
@@ -37,12 +38,11 @@ def with_readings(image: np.ndarray, track: FaceTrack, analyzer: FaceAnalyzer) -
     if track.blendshapes is None:
         return track
 
-    picture, origin, scale = _around(image, track.landmarks[0])
-    move = np.array([*origin, 0.0])
+    picture, place = _around(image, track.landmarks[0])
     everyone = np.ones(picture.shape[:2], np.float32)
-    layers = PortraitLayers.of(picture, (track.landmarks[0] - move) * scale, everyone)
+    layers = PortraitLayers.of(picture, place.points(track.landmarks[0]), everyone)
     rows = []
-    for landmarks in (probe_landmarks(track) - move) * scale:
+    for landmarks in place.points(probe_landmarks(track)):
         faces = analyzer.detect(layers.carry(landmarks[None]).frames[0])
         rows.append(_reading(faces[0] if faces else None, track.blendshapes.shape[1]))
     return replace(track, readings=np.stack(rows))
@@ -60,14 +60,15 @@ def _reading(face: FaceDetection | None, coefficients: int) -> np.ndarray:
     ).astype(np.float32)
 
 
-def _around(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """A square around the face, where it lies, and by how much it was scaled."""
+def _around(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, Placement]:
+    """A square around the face, scaled down where it is large, and what takes points of the image there."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     side = float((high - low).max()) * _AROUND
     start = np.maximum(np.floor((low + high - side) / 2), 0).astype(int)
     stop = np.minimum(np.ceil((low + high + side) / 2), image.shape[1::-1]).astype(int)
     part = image[start[1] : stop[1], start[0] : stop[0]]
     scale = min(1.0, _SIDE / max(part.shape[:2]))
-    size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale < 1 else part
-    return np.ascontiguousarray(small), start.astype(np.float64), scale
+    size = (max(round(part.shape[0] * scale), 1), max(round(part.shape[1] * scale), 1))
+    small = cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA) if scale < 1 else part
+    place = Placement(np.full(3, scale), np.array([*start, 0.0]), np.zeros(3), size)
+    return np.ascontiguousarray(small), place

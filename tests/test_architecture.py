@@ -10,7 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VOCABULARY = {"types", "config", "bounds", "errors", "files", "paths", "plain", "images", "plots", "bundled"}
+VOCABULARY = {
+    "types",
+    "config",
+    "bounds",
+    "errors",
+    "files",
+    "paths",
+    "plain",
+    "images",
+    "geometry",
+    "plots",
+    "bundled",
+}
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
 JOINERS = {"families", "models", "pipeline", "portraits"}
 
@@ -20,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundled": set(),
     "files": {"errors"},
     "plots": {"errors"},
+    "geometry": {"types"},
     "bounds": {"errors"},
     "paths": {"errors"},
     "plain": {"errors", "paths"},

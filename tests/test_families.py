@@ -14,7 +14,7 @@ from torch import Tensor
 from model_core.config import SamplingConfig
 from model_core.errors import CheckpointError, InputError
 from model_core.families import check_config, check_sampling
-from model_core.models import FLOAT8, PortraitModel, available_models, load_model, save_model
+from model_core.models import FLOAT8, PortraitModel, listed_models, load_model, save_model
 from model_core.pipeline import animate
 from model_core.types import FaceTrack
 
@@ -55,7 +55,7 @@ def test_every_setting_counts(
 
 def test_saved_found_and_loaded(model: PortraitModel, make_track: Callable[..., FaceTrack], tmp_path: Path) -> None:
     save_model(model, tmp_path / "model.safetensors", dtype=torch.float32)
-    (entry,) = (entry for entry in available_models([tmp_path]) if not entry.bundled)
+    (entry,) = (entry for entry in listed_models([tmp_path]) if not entry.bundled)
     assert entry.family == model.config.family
     loaded = load_model(entry.path)
     assert loaded.config == model.config

@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -168,57 +168,12 @@ def test_reference_must_be_one_image_of_64_pixels():
         images.check_reference(torch.zeros(2, 3, 64, 64))
 
 
-# --- sizes -------------------------------------------------------------------------------------------------
+# --- parts -------------------------------------------------------------------------------------------------
 
 
-@given(size=sizes, multiple=st.integers(1, 16))
-@settings(max_examples=60, deadline=None)
-def test_padding_to_a_multiple_is_minimal_and_undone_exactly(size, multiple):
+@given(size=sizes, top=st.integers(-90, 90), left=st.integers(-90, 90), height=st.integers(1, 90))
+def test_beyond_a_picture_its_border_is_repeated(size, top, left, height):
     image = torch.rand(2, 3, *size)
-    padded = images.pad_to_multiple(image, multiple)
-    for before, after in zip(size, padded.shape[-2:], strict=True):
-        assert after % multiple == 0 and 0 <= after - before < multiple
-    assert torch.equal(images.unpad(padded, size), image)
-    assert torch.equal(padded[..., -1, -1], image[..., -1, -1])
-
-
-@given(source=sizes, size=sizes, mode=st.sampled_from(["crop", "pad"]))
-@settings(max_examples=100, deadline=None)
-def test_fit_gives_the_size_and_its_inverse_the_source(source, size, mode):
-    image = torch.rand(1, 3, *source) * 2 - 1
-    fitted, fit = images.fit_to_size(image, size, mode=mode)
-    assert fitted.shape == (1, 3, *size) and fitted.abs().max() <= 1
-    inside = [a >= b for a, b in zip(fit.scaled, size, strict=True)]
-    assert all(inside) if mode == "crop" else not any(a > b for a, b in zip(fit.scaled, size, strict=True))
-    assert fit.invert(fitted).shape == image.shape
-
-
-@pytest.mark.parametrize("source", [(90, 120), (120, 90), (64, 64)])
-def test_padded_picture_comes_back(source):
-    image = images.to_float(gradient(*source))
-    fitted, fit = images.fit_to_size(image, (256, 256), mode="pad")
-    assert (fit.invert(fitted) - image).abs().mean() < 0.01
-
-
-def test_pad_repeats_edges_and_crop_cuts_the_middle():
-    image = torch.zeros(1, 3, 10, 20)
-    image[..., :10] = 0.5
-    padded, fit = images.fit_to_size(image, (20, 20), mode="pad")
-    assert fit.offset == (5, 0) and torch.equal(padded[..., 0, :], image[..., 0, :])
-    cropped, fit = images.fit_to_size(image, (10, 10), mode="crop")
-    assert fit.offset == (0, -5) and torch.equal(cropped, image[..., 5:15])
-
-
-def test_cropped_picture_is_pasted_where_it_was():
-    image = images.to_float(gradient(64, 100))
-    fitted, fit = images.fit_to_size(image, (128, 128), mode="crop")
-    onto = torch.full_like(image, -0.25)
-    back = fit.invert(fitted, onto=onto)
-    assert torch.equal(back[..., :18], onto[..., :18]) and torch.equal(back[..., 82:], onto[..., 82:])
-    assert (back[..., 20:80] - image[..., 20:80]).abs().mean() < 0.02
-    assert (fit.invert(fitted)[..., :18] == -1).all()
-
-
-def test_fit_refuses_pictures_of_another_size():
-    with pytest.raises(InputError, match="planned for"):
-        images.plan_fit((10, 10), (20, 20)).apply(torch.zeros(1, 3, 11, 10))
+    made = images.cut(image, range(top, top + height), range(left, left + 40))
+    padded = np.pad(image.numpy(), [(0, 0), (0, 0), (180, 180), (180, 180)], mode="edge")
+    assert np.array_equal(made.numpy(), padded[..., 180 + top : 180 + top + height, 180 + left : 220 + left])

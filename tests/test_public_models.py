@@ -13,7 +13,7 @@ import torch
 
 from model_core.backbones.base import AnimationInputs
 from model_core.errors import CheckpointError
-from model_core.models import FLOAT8, available_models, load_files, load_model, save_model
+from model_core.models import FLOAT8, listed_models, load_files, load_model, save_model
 from model_core.types import Branch, MotionSignal, ReferenceInputs
 from model_core.weights.io import read_safetensors, write_safetensors
 
@@ -89,7 +89,7 @@ def test_a_saved_model_is_the_same_model(load: Any, tmp_path: Path) -> None:
 
 
 def test_folders_are_found_by_their_name(public_folder: Path, public_overrides: dict[str, Any]) -> None:
-    entries = available_models([public_folder.parent])
+    entries = listed_models([public_folder.parent])
     assert ("moore", public_folder, False) in [(entry.name, entry.path, entry.bundled) for entry in entries]
     with pytest.raises(CheckpointError, match="norm_num_groups 32 does not divide"):  # found, then read
         load_model("moore", folders=[public_folder.parent])

@@ -7,68 +7,48 @@ resampled with it, says where it shows; where it is 0 the full frame stays bit f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from ..geometry import Placement
 from .colours import ColourMatch
 
 _OVERSAMPLING = 4
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """Where a model's frame lies over a full frame: the point p of the full frame shows ``scale * p + offset``.
+def _rectangle(place: Placement, frame: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the pixels of a full frame (H, W) that the model's frame can reach."""
+    low, high = [], []
+    for axis, side in ((0, frame[1]), (1, frame[0])):
+        scale, offset, length = place.scale[axis], place.offset[axis], place.size[1 - axis]
+        low.append(max(int(np.floor(-offset / scale)) - 1, 0))
+        high.append(min(int(np.ceil((length - offset) / scale)) + 1, side))
+    return low[0], low[1], max(high[0], low[0]), max(high[1], low[1])
 
-    Attributes:
-        scale: (x, y) pixels of the model's frame for one of the full frame, > 0.
-        offset: (x, y) in pixels of the model's frame.
-        size: (H, W) of the model's frame.
+
+def _onto(picture: np.ndarray, place: Placement, rectangle: tuple[int, int, int, int], *, cubic: bool) -> np.ndarray:
+    """A picture of the model's frame, (h, w, channels) float32, as it lies in a rectangle of the full frame.
+
+    Beyond the model's frame its edge is repeated where ``cubic``, else there is 0.
     """
+    left, top, right, bottom = rectangle
+    columns, rows = (
+        _resampling(pixels, float(place.scale[axis]), float(place.offset[axis]), place.size[1 - axis], cubic=cubic)
+        for axis, pixels in enumerate((range(left, right), range(top, bottom)))
+    )
+    return np.einsum("Yy,yxc,Xx->YXc", rows, picture, columns, optimize=True)
 
-    scale: tuple[float, float]
-    offset: tuple[float, float]
-    size: tuple[int, int]
 
-    @classmethod
-    def of_window(cls, window: tuple[int, int, int, int], size: tuple[int, int]) -> Overlay:
-        """A model's frame that shows the window (left, top, width, height) of the full frame."""
-        left, top, width, height = window
-        scale = (size[1] / width, size[0] / height)
-        return cls(scale, (-left * scale[0], -top * scale[1]), size)
-
-    def rectangle(self, frame: tuple[int, int]) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) of the pixels of a full frame (H, W) that the model's frame can reach."""
-        low, high = [], []
-        for axis, side in ((0, frame[1]), (1, frame[0])):
-            length = self.size[1 - axis]
-            low.append(max(int(np.floor(-self.offset[axis] / self.scale[axis])) - 1, 0))
-            high.append(min(int(np.ceil((length - self.offset[axis]) / self.scale[axis])) + 1, side))
-        return low[0], low[1], max(high[0], low[0]), max(high[1], low[1])
-
-    def onto(self, picture: np.ndarray, rectangle: tuple[int, int, int, int], *, cubic: bool) -> np.ndarray:
-        """A picture of the model's frame, (h, w, channels) float32, as it lies in a rectangle of the full frame.
-
-        Beyond the model's frame its edge is repeated where ``cubic``, else there is 0.
-        """
-        left, top, right, bottom = rectangle
-        rows = _resampling(range(top, bottom), self.scale[1], self.offset[1], self.size[0], cubic=cubic)
-        columns = _resampling(range(left, right), self.scale[0], self.offset[0], self.size[1], cubic=cubic)
-        return np.einsum("Yy,yxc,Xx->YXc", rows, picture, columns, optimize=True)
-
-    def under(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the model's frame covers, at its own pixels: (h, w, 3) float32, and (h, w) 1 inside the full frame."""
-        inverse = 1.0 / np.array(self.scale)
-        shift = (0.5 - np.array(self.offset)) * inverse - 0.5
-        matrix = np.array([[inverse[0], 0, shift[0]], [0, inverse[1], shift[1]]])
-        size, flags = self.size[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        covered = cv2.warpAffine(frame, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.warpAffine(
-            np.ones(frame.shape[:2], np.uint8), matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        )
-        return covered.astype(np.float32), inside.astype(np.float32)
+def _under(frame: np.ndarray, place: Placement) -> tuple[np.ndarray, np.ndarray]:
+    """What the model's frame covers, at its own pixels: (h, w, 3) float32, and (h, w) 1 inside the full frame."""
+    matrix = place.inverse((frame.shape[0], frame.shape[1])).matrix()
+    size, flags = place.size[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    covered = cv2.warpAffine(frame, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    everywhere = np.ones(frame.shape[:2], np.uint8)
+    inside = cv2.warpAffine(everywhere, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    return covered.astype(np.float32), inside.astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -94,24 +74,6 @@ def _resampling(pixels: range, scale: float, offset: float, length: int, *, cubi
         made[:, 0] += weights[:, :margin].sum(axis=1)
         made[:, -1] += weights[:, margin + length :].sum(axis=1)
     return made.astype(np.float32)
-
-
-def window_mask(overlay: Overlay, frame: tuple[int, int], *, feather: float = 0.08) -> np.ndarray:
-    """(h, w) float32 in [0, 1]: all of the model's frame, fading towards those edges that lie inside a full frame.
-
-    Args:
-        frame: (H, W) of the full frame.
-        feather: width of the soft edge as a share of the side.
-    """
-    ramps = []
-    for axis, side in ((1, frame[0]), (0, frame[1])):
-        length, scale, offset = overlay.size[1 - axis], overlay.scale[axis], overlay.offset[axis]
-        place = np.arange(length) + 0.5
-        low = place if -offset / scale > 0.5 else np.inf
-        high = length - place if (length - offset) / scale < side - 0.5 else np.inf
-        share = np.clip((np.minimum(low, high) - 0.5) / max(feather * length, 1e-6), 0.0, 1.0)
-        ramps.append(np.broadcast_to(share * share * (3.0 - 2.0 * share), length))
-    return (ramps[0][:, None] * ramps[1][None]).astype(np.float32)
 
 
 def face_mask(landmarks: np.ndarray, size: tuple[int, int], *, grow: float = 0.06, feather: float = 0.05) -> np.ndarray:
@@ -145,7 +107,7 @@ def composite(
     frame: np.ndarray,
     picture: np.ndarray,
     mask: np.ndarray,
-    overlay: Overlay,
+    place: Placement,
     *,
     colours: ColourMatch | None = None,
 ) -> np.ndarray:
@@ -155,21 +117,21 @@ def composite(
         frame: (H, W, 3) uint8; left unchanged.
         picture: (h, w, 3) uint8, the model's frame.
         mask: (h, w) float32 in [0, 1] over it.
-        overlay: where it lies.
+        place: from the full frame to the model's.
         colours: the correction, which learns from this frame too; None leaves the colours.
     Returns:
         (H, W, 3) uint8; wherever the mask is 0, bit for bit the frame.
     """
-    left, top, right, bottom = rectangle = overlay.rectangle((frame.shape[0], frame.shape[1]))
+    left, top, right, bottom = rectangle = _rectangle(place, (frame.shape[0], frame.shape[1]))
     made = frame.copy()
     if left >= right or top >= bottom or not mask.any():
         return made
     corrected = picture.astype(np.float32)
     if colours is not None:
-        covered, inside = overlay.under(frame)
+        covered, inside = _under(frame, place)
         corrected = colours.apply(corrected, covered, mask * inside)
-    weight = overlay.onto(mask[..., None], rectangle, cubic=False)
-    laid = overlay.onto(corrected, rectangle, cubic=True)
+    weight = _onto(mask[..., None], place, rectangle, cubic=False)
+    laid = _onto(corrected, place, rectangle, cubic=True)
     under = frame[top:bottom, left:right]
     blended = np.rint(under + (laid - under) * weight).clip(0, 255).astype(np.uint8)
     made[top:bottom, left:right] = np.where(weight > 0, blended, under)

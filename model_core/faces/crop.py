@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import InputError
+from ..geometry import Placement, soft_ends
+from ..images import cut
 from ..types import FaceTrack
 from .colours import matched_colours
 
@@ -29,6 +30,10 @@ class CropRegion:
     y: int
     side: int
     frame_size: tuple[int, int]
+
+    def at(self, size: int | None) -> Placement:
+        """From the frame to the square shown at a size, or at its own."""
+        return Placement.of_window((self.x, self.y, self.side, self.side), None if size is None else (size, size))
 
 
 def crop_region(track: FaceTrack, *, margin: float = 0.6) -> CropRegion:
@@ -59,26 +64,16 @@ def crop_frames(frames: Tensor, region: CropRegion, *, size: int | None = None) 
         (F, C, size, size).
     """
     _check(frames, region)
-    height, width = region.frame_size
-    rows = torch.arange(region.y, region.y + region.side).clamp(0, height - 1)
-    columns = torch.arange(region.x, region.x + region.side).clamp(0, width - 1)
-    cut = frames[..., rows.to(frames.device), :][..., columns.to(frames.device)]
-    return cut if size is None else _resized(cut, size)
+    x, y, side = region.x, region.y, region.side
+    square = cut(frames, range(y, y + side), range(x, x + side))
+    return square if size is None else _resized(square, size)
 
 
 def crop_track(track: FaceTrack, region: CropRegion, *, size: int | None = None) -> FaceTrack:
     """The same face in the pixels of the crop; label maps are cut out too, and are background beyond the frame."""
-    side = region.side if size is None else size
-    ratio = np.float32(side / region.side)
-    origin = np.array((region.x, region.y, 0), dtype=np.float32)
-    corners = (track.boxes.reshape(-1, 2, 2) - origin[:2]) * ratio
-    return replace(
-        track,
-        landmarks=(track.landmarks - origin) * ratio,
-        boxes=corners.reshape(-1, 4),
-        size=(side, side),
-        label_maps=None if track.label_maps is None else _crop_labels(track.label_maps, region, side),
-    )
+    moved = region.at(size).track(track)
+    labels = None if track.label_maps is None else _crop_labels(track.label_maps, region, moved.size[0])
+    return replace(moved, label_maps=labels)
 
 
 def _crop_labels(labels: np.ndarray, region: CropRegion, side: int) -> np.ndarray:
@@ -87,9 +82,9 @@ def _crop_labels(labels: np.ndarray, region: CropRegion, side: int) -> np.ndarra
     steps = np.floor((np.arange(side) + 0.5) * region.side / side).astype(np.int64)
     rows, columns = region.y + steps, region.x + steps
     outside = ((rows < 0) | (rows >= height))[:, None] | ((columns < 0) | (columns >= width))[None]
-    cut = labels[:, rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
-    cut[:, outside] = 0
-    return cut
+    made = labels[:, rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
+    made[:, outside] = 0
+    return made
 
 
 def paste_back(
@@ -152,19 +147,12 @@ def paste_back(
 def _fade(region: CropRegion, feather: float) -> Tensor:
     """(side, side) in (0, 1]: 1 inside, falling smoothly towards those edges that lie inside the frame."""
     height, width = region.frame_size
-    sides: Sequence[tuple[bool, bool]] = (
-        (region.y > 0, region.y + region.side < height),
-        (region.x > 0, region.x + region.side < width),
+    ramp = max(feather * region.side, 1e-6)
+    rows, columns = (
+        soft_ends(region.side, low=start > 0, high=start + region.side < length, width=ramp, dtype=np.float32)
+        for start, length in ((region.y, height), (region.x, width))
     )
-    ramp_width = max(feather * region.side, 1e-6)
-    ramps = []
-    for low_edge, high_edge in sides:
-        place = torch.arange(region.side, dtype=torch.float32) + 0.5
-        far = torch.full_like(place, torch.inf)
-        distance = torch.minimum(place if low_edge else far, region.side - place if high_edge else far)
-        share = (distance / ramp_width).clamp(0.0, 1.0)
-        ramps.append(share * share * (3.0 - 2.0 * share))
-    return ramps[0][:, None] * ramps[1][None, :]
+    return torch.from_numpy(rows[:, None] * columns[None])
 
 
 def _resized(images: Tensor, size: int) -> Tensor:

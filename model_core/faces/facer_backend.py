@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CheckpointError, DependencyError
+from ..geometry import Placement
 from ..types import Component, PersonPart
 from ..weights.catalog import FACER_ALIGNER, FACER_DETECTOR, FACER_PARSER, FACER_PERSON_PARSER, Download, verify
 from .analyzer import FaceAnalyzer, FaceDetection, check_frame
@@ -194,14 +195,14 @@ class FacerAnalyzer:
         points = found["alignment"][0].float().cpu().numpy()
         if points.shape != (NUM_POINTS, 2):
             raise CheckpointError(f"facer's aligner gives points of shape {points.shape}; take its wflw weights")
-        return crop.back(points + np.float32(0.5))  # facer counts from the middle of the first pixel
+        return crop.place.points(points + np.float32(0.5))  # facer counts from the middle of the first pixel
 
     def _landmarks(self, frame: np.ndarray, rect: np.ndarray, outline: np.ndarray) -> np.ndarray:
         """(478, 3): the mesh where it is seen, else what WFLW's points tell of it."""
         if self._mesh is not None:
             near = _Crop.around(rect, frame, _MESH_CROP, most=_DETECTOR_SIDE)
             meshes = [face.landmarks for face in self._mesh.detect(near.cut(frame))]
-            placed = [np.concatenate([near.back(m[:, :2]), m[:, 2:] * near.scale[0]], axis=1) for m in meshes]
+            placed = [near.place.points(mesh) for mesh in meshes]
             overlaps = [_overlap(rect, mesh) for mesh in placed]
             if overlaps and max(overlaps) >= _SAME_FACE:
                 return placed[int(np.argmax(overlaps))].astype(np.float32)
@@ -274,6 +275,7 @@ class _Crop:
     Attributes:
         left, top, width, height: whole pixels inside the frame.
         seen: (width, height) of the picture.
+        frame: (H, W).
     """
 
     left: int
@@ -281,6 +283,7 @@ class _Crop:
     width: int
     height: int
     seen: tuple[int, int]
+    frame: tuple[int, int]
 
     @classmethod
     def around(cls, rect: np.ndarray, frame: np.ndarray, scale: float, *, most: int) -> _Crop:
@@ -294,7 +297,7 @@ class _Crop:
         width, height = (high - low).tolist()
         shrink = max(side / most, 1.0)
         seen = (max(round(width / shrink), 1), max(round(height / shrink), 1))
-        return cls(int(low[0]), int(low[1]), width, height, seen)
+        return cls(int(low[0]), int(low[1]), width, height, seen, frame.shape[:2])
 
     @property
     def inside(self) -> tuple[slice, slice]:
@@ -302,9 +305,10 @@ class _Crop:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     @property
-    def scale(self) -> np.ndarray:
-        """(2,) float32: pixels of the frame per pixel of the picture, across and down."""
-        return np.array((self.width / self.seen[0], self.height / self.seen[1]), dtype=np.float32)
+    def place(self) -> Placement:
+        """From the picture to the frame, in float32."""
+        scale = np.array((self.width / self.seen[0], self.height / self.seen[1], self.width / self.seen[0]), np.float32)
+        return Placement(scale, np.zeros(3, np.float32), np.array((self.left, self.top, 0), np.float32), self.frame)
 
     def cut(self, frame: np.ndarray) -> np.ndarray:
         """The picture, (h, w, 3) uint8."""
@@ -312,17 +316,11 @@ class _Crop:
             return np.ascontiguousarray(frame[self.inside])
         return cv2.resize(frame[self.inside], self.seen, interpolation=cv2.INTER_AREA)
 
-    def back(self, points: np.ndarray) -> np.ndarray:
-        """Points (n, 2) of the picture in pixels of the frame."""
-        return points * self.scale + np.array((self.left, self.top), dtype=np.float32)
-
     def faces(self, face: _Found, device: torch.device) -> Faces:
         """A face as facer hands it on, in pixels of the picture."""
-        corner = np.array((self.left, self.top), dtype=np.float32)
-        box = (face.rect.reshape(2, 2) - corner) / self.scale
         return {
-            "rects": torch.from_numpy(box.reshape(1, 4)).to(device),
-            "points": torch.from_numpy((face.points - corner) / self.scale)[None].to(device),
+            "rects": torch.from_numpy(self.place.back(face.rect.reshape(2, 2)).reshape(1, 4)).to(device),
+            "points": torch.from_numpy(self.place.back(face.points))[None].to(device),
             "scores": torch.tensor([face.score], device=device),
             "image_ids": torch.zeros(1, dtype=torch.int64, device=device),
         }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..geometry import Placement, Rectangle
+from ..images import cut
 from ..types import FaceTrack
 
 Framing = Literal["auto", "face", "full"]
@@ -32,7 +33,7 @@ class Portrait:
     image: Tensor
     track: FaceTrack | None
     foreground: Tensor | None
-    window: tuple[int, int, int, int]
+    window: Rectangle
 
 
 def frame_portrait(
@@ -83,26 +84,17 @@ def _crop(
     width, height = (max(round(side), 1) for side in box[2:])
     left, top = round(box[0] - box[2] / 2), round(box[1] - box[3] / 2)
     window = (left, top, width, height)
-    made = _sample(image, left, top, width, height, size)
-    mask = None if foreground is None else _sample(foreground, left, top, width, height, size).clamp(0, 1)
+    made = _sample(image, window, size)
+    mask = None if foreground is None else _sample(foreground, window, size).clamp(0, 1)
     if track is None:
         return Portrait(made.clamp(-1, 1), None, mask, window)
-    ratio = np.array([size[1] / width, size[0] / height], dtype=np.float32)
-    origin = np.array([left, top], dtype=np.float32)
-    marks = track.landmarks.copy()
-    marks[..., :2] = (marks[..., :2] - origin) * ratio
-    marks[..., 2] *= ratio[0]
-    boxes = (track.boxes - np.tile(origin, 2)) * np.tile(ratio, 2)
-    moved = replace(track, landmarks=marks, boxes=boxes.astype(np.float32), size=size, label_maps=None)
-    return Portrait(made.clamp(-1, 1), moved, mask, window)
+    return Portrait(made.clamp(-1, 1), Placement.of_window(window, size).track(track), mask, window)
 
 
-def _sample(image: Tensor, left: int, top: int, width: int, height: int, size: tuple[int, int]) -> Tensor:
+def _sample(image: Tensor, window: Rectangle, size: tuple[int, int]) -> Tensor:
     """Antialiased resampling of a window that may leave the image."""
-    whole = (left, top, width, height) == (0, 0, image.shape[-1], image.shape[-2])
-    if whole and (height, width) == tuple(size):
+    left, top, width, height = window
+    if window == (0, 0, image.shape[-1], image.shape[-2]) and (height, width) == tuple(size):
         return image
-    rows = torch.arange(top, top + height).clamp(0, image.shape[-2] - 1)
-    columns = torch.arange(left, left + width).clamp(0, image.shape[-1] - 1)
-    window = image[..., rows, :][..., columns].float()
-    return F.interpolate(window, size, mode="bicubic", align_corners=False, antialias=True)
+    part = cut(image, range(top, top + height), range(left, left + width)).float()
+    return F.interpolate(part, size, mode="bicubic", align_corners=False, antialias=True)

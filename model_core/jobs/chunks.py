@@ -172,6 +172,6 @@ def _size_over(job: VideoJob, reference: PortraitReference, face: DrivingFace) -
     """The long side at which the portrait's pixels are as large as the driving video's."""
     assert reference.window is not None and reference.layers is not None
     height, width = job.image.shape[-2:]
-    model_pixels = face.scenes[0].place.scale  # per driving pixel
+    model_pixels = face.scenes[0].place.scale[0]  # per driving pixel
     portrait_pixels = model_pixels * reference.window[2] / reference.layers.image.shape[1]
     return int(np.clip(round(max(height, width) / portrait_pixels), 64, LONGEST))

@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 
 from ..faces.colours import ColourMatch
-from ..faces.composite import Overlay, composite, face_mask
+from ..faces.composite import composite, face_mask
 from ..finish import DecodedFrames
-from ..motion.scenes import Scene
 from ..warp.full_size import FullSize
 from .faces import DrivingFace, ForwardFrames
 
@@ -45,11 +44,4 @@ class OntoDriving:
             if number == scene.start:
                 self.colours = None  # other light
             mask = face_mask(points, self._whole.size) * self._face.presence[number]
-            yield composite(frame, picture, mask, self._overlay(scene), colours=self._match)
-
-    def _overlay(self, scene: Scene) -> Overlay:
-        """Where the result lies over the driving frame: face on face."""
-        place, whole = scene.place, self._whole
-        scale = whole.scale * place.scale
-        offset = whole.scale * (place.target - place.source * place.scale)[:2] + whole.offset
-        return Overlay((float(scale[0]), float(scale[1])), (float(offset[0]), float(offset[1])), whole.size)
+            yield composite(frame, picture, mask, self._whole.place.after(scene.place), colours=self._match)

@@ -9,7 +9,6 @@ Proportions and head rotation stay the driver's (random_scaling.py teaches a mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
 from ..errors import InputError
+from ..geometry import Placement
 from ..types import Component, FaceTrack
 from .components import CORNERS
 
@@ -29,85 +29,30 @@ _NOSE_BASE = 2
 _LIPS = (13, 14)
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """Scales by ``scale`` and takes one point to another; the same for landmarks and for pixels.
+def warp(frames: Tensor, place: Placement, *, size: tuple[int, int]) -> Tensor:
+    """Driving frames as they lie in the reference image, which is stretched to ``size``.
 
-    Attributes:
-        scale: > 0.
-        source, target: (3,) where a point of the driving frame is, and where it goes in the reference image.
-        size: (H, W) of the reference image.
-    """
-
-    scale: float
-    source: np.ndarray
-    target: np.ndarray
-    size: tuple[int, int]
-
-    @classmethod
-    def in_place(cls, size: tuple[int, int]) -> Similarity:
-        """Leaves everything where it is in a frame of ``size`` (H, W)."""
-        nowhere = np.zeros(3)
-        return cls(1.0, nowhere, nowhere, size)
-
-    def points(self, landmarks: np.ndarray) -> np.ndarray:
-        """Landmarks (..., 3) of the driving frames as they lie in the reference image, float32."""
-        return (self.target + (landmarks - self.source) * self.scale).astype(np.float32)
-
-    def track(self, track: FaceTrack) -> FaceTrack:
-        """The track in the reference image's pixels, without label maps: ``warp`` moves pixels, and where to."""
-        corners = self.target[:2] + (track.boxes.reshape(-1, 2, 2) - self.source[:2]) * self.scale
-        return replace(
-            track,
-            landmarks=self.points(track.landmarks),
-            boxes=corners.reshape(-1, 4).astype(np.float32),
-            size=self.size,
-            label_maps=None,
-        )
-
-    def warp(self, frames: Tensor, *, size: tuple[int, int]) -> Tensor:
-        """Driving frames as they lie in the reference image, which is stretched to ``size``.
-
-        Args:
-            frames: (F, C, H, W) of the driving video.
-            size: (H, W) of the result.
-        Returns:
-            (F, C, *size), 0 beyond the driving frame. Bilinear; antialiased where it shrinks.
-        """
-        source_size = np.array(frames.shape[-2:], dtype=np.float64)
-        stretch = np.array(size, dtype=np.float64) / np.array(self.size, dtype=np.float64)
-        shrunk = np.minimum(np.round(source_size * np.minimum(self.scale * stretch, 1.0)), source_size)
-        height, width = (max(int(side), 1) for side in shrunk)
-        axes = []
-        for side, axis in ((0, 1), (1, 0)):  # rows are y, columns x
-            place = (np.arange(size[side]) + 0.5) / stretch[side]
-            place = self.source[axis] + (place - self.target[axis]) / self.scale
-            axes.append(torch.from_numpy(2.0 * place / source_size[side] - 1.0).to(frames.device, torch.float32))
-        rows, columns = torch.meshgrid(*axes, indexing="ij")
-        grid = torch.stack([columns, rows], dim=-1)[None]
-        made = frames.new_empty((*frames.shape[:2], *size), dtype=torch.float32)
-        for number, frame in enumerate(frames.float()):  # one at a time: a long clip's copies would fill the memory
-            small = frame[None]
-            if (height, width) != tuple(frames.shape[-2:]):
-                small = interpolate(small, (height, width), mode="bilinear", align_corners=False, antialias=True)
-            made[number] = grid_sample(small, grid, align_corners=False)[0]
-        return made
-
-
-def align(
-    driving: FaceTrack,
-    reference: FaceTrack,
-    *,
-    mode: Alignment = "relative",
-    driving_rest_frame: int | Literal["frontal"] = 0,
-) -> FaceTrack:
-    """Bring the driving track into the reference image's pixels; settings and errors of ``placement``.
-
+    Args:
+        frames: (F, C, H, W) of the driving video.
+        place: from the driving frames to the reference image.
+        size: (H, W) of the result.
     Returns:
-        F frames, ``size`` of the reference, without label maps: to let those drive, hand ``placement`` to
-        ``parsing_map_signal``.
+        (F, C, *size), 0 beyond the driving frame. Bilinear; antialiased where it shrinks.
     """
-    return placement(driving, reference, mode=mode, driving_rest_frame=driving_rest_frame).track(driving)
+    source_size = np.array(frames.shape[-2:], dtype=np.float64)
+    stretch = np.array(size, dtype=np.float64) / np.array(place.size, dtype=np.float64)
+    shrunk = np.minimum(np.round(source_size * np.minimum(place.scale[1::-1] * stretch, 1.0)), source_size)
+    height, width = (max(int(side), 1) for side in shrunk)
+    y, x = ((np.arange(side) + 0.5) / by for side, by in zip(size, stretch, strict=True))
+    seen = place.back(np.stack(np.meshgrid(x, y), axis=-1))
+    grid = torch.from_numpy(2.0 * seen / source_size[::-1] - 1.0)[None].to(frames.device, torch.float32)
+    made = frames.new_empty((*frames.shape[:2], *size), dtype=torch.float32)
+    for number, frame in enumerate(frames.float()):  # one at a time: a long clip's copies would fill the memory
+        small = frame[None]
+        if (height, width) != tuple(frames.shape[-2:]):
+            small = interpolate(small, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        made[number] = grid_sample(small, grid, align_corners=False)[0]
+    return made
 
 
 def placement(
@@ -116,7 +61,7 @@ def placement(
     *,
     mode: Alignment = "relative",
     driving_rest_frame: int | Literal["frontal"] = 0,
-) -> Similarity:
+) -> Placement:
     """Where the driving frames lie in the reference image.
 
     Args:
@@ -136,14 +81,14 @@ def placement(
         scale = max(reference.size[0] / driving.size[0], reference.size[1] / driving.size[1])
         source = np.array([driving.size[1] / 2, driving.size[0] / 2, 0.0])
         target = np.array([reference.size[1] / 2, reference.size[0] / 2, 0.0])
-        return Similarity(scale, source, target, reference.size)
+        return Placement(np.full(3, scale), source, target, reference.size)
     if mode != "relative":
         raise InputError(f"alignment: unknown mode {mode!r}; choose 'relative' or 'absolute'")
     rest = resting_landmarks(driving, driving_rest_frame)
     return face_similarity(rest, reference.landmarks[0], size=reference.size)
 
 
-def face_similarity(rest: np.ndarray, portrait: np.ndarray, *, size: tuple[int, int]) -> Similarity:
+def face_similarity(rest: np.ndarray, portrait: np.ndarray, *, size: tuple[int, int]) -> Placement:
     """What gives the driver at rest the portrait's place and size: relative alignment.
 
     Args:
@@ -156,7 +101,7 @@ def face_similarity(rest: np.ndarray, portrait: np.ndarray, *, size: tuple[int, 
     extent, wanted = face_size(rest), face_size(portrait)
     if not (extent > 0 and wanted > 0):
         raise InputError("driving or reference: the face has no extent; analyse it again")
-    return Similarity(wanted / extent, face_centre(rest), face_centre(portrait), size)
+    return Placement(np.full(3, wanted / extent), face_centre(rest), face_centre(portrait), size)
 
 
 def face_size(landmarks: np.ndarray) -> float:

@@ -28,8 +28,8 @@ import cv2
 import numpy as np
 import torch
 
+from ..geometry import Placement
 from ..types import Component, FaceTrack, MotionSignal
-from .alignment import Similarity
 from .components import LEFT_IRIS_CENTRE, RIGHT_IRIS_CENTRE, RINGS
 from .parsing_map import place_landmarks
 
@@ -76,19 +76,19 @@ _MOUTH = (39, 37, 0, 267, 269, 405, 314, 17, 84, 181, 61, 81, 13, 311, 291, 402,
 _PUPILS = (RIGHT_IRIS_CENTRE, LEFT_IRIS_CENTRE)
 
 
-def drawn_landmarks_signal(track: FaceTrack, *, size: tuple[int, int], place: Similarity | None = None) -> MotionSignal:
+def drawn_landmarks_signal(track: FaceTrack, *, size: tuple[int, int], place: Placement | None = None) -> MotionSignal:
     """FollowYourEmoji's pictures of a clip, (F, 3, H, W) in [0, 1]; the arguments of ``parsing_map_signal``."""
-    placed = (place or Similarity.in_place(track.size)).track(track)
+    placed = (place or Placement.in_place(track.size)).track(track)
     pictures = [draw_lines(points, source_size=placed.size, size=size) for points in placed.landmarks]
     return MotionSignal("drawn_landmarks", _unit(pictures))
 
 
-def split_landmarks_signal(track: FaceTrack, *, size: tuple[int, int], place: Similarity | None = None) -> MotionSignal:
+def split_landmarks_signal(track: FaceTrack, *, size: tuple[int, int], place: Placement | None = None) -> MotionSignal:
     """AnimateAnyone's pictures of a clip, (F, 6, H, W) in [0, 1]: three channels of the head, then three of the mouth.
 
     The arguments are those of ``parsing_map_signal``.
     """
-    placed = (place or Similarity.in_place(track.size)).track(track)
+    placed = (place or Placement.in_place(track.size)).track(track)
     pictures = [
         np.concatenate(draw_dots(points, source_size=placed.size, size=size), axis=2) for points in placed.landmarks
     ]

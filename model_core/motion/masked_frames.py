@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..geometry import Placement
 from ..types import Component, FaceTrack, MotionSignal
-from .alignment import Similarity
+from .alignment import warp
 from .components import CORNERS, OTHER_SIDE, OUTER_MOUTH, RINGS, visible_side
 from .parsing_map import place_landmarks
 
@@ -29,7 +30,7 @@ def masked_frames_signal(
     track: FaceTrack,
     *,
     size: tuple[int, int],
-    place: Similarity | None = None,
+    place: Placement | None = None,
     grow: float = 0.12,
     feather: float = 0.04,
     brows: bool = False,
@@ -55,10 +56,10 @@ def masked_frames_signal(
         )
     if not torch.isfinite(frames).all():
         raise InputError("driving: NaN or infinite pixels; check how the frames were made")
-    place = place or Similarity.in_place(track.size)
+    place = place or Placement.in_place(track.size)
     placed = place.track(track)
     # to [0, 1] before: what lies beyond the frame has to be black
-    signal = place.warp((frames + 1.0) / 2.0, size=size).clamp(0.0, 1.0)
+    signal = warp((frames + 1.0) / 2.0, place, size=size).clamp(0.0, 1.0)
     for frame, landmarks in zip(signal, placed.landmarks, strict=True):
         mask = region_mask(landmarks, source_size=placed.size, size=size, grow=grow, feather=feather, brows=brows)
         frame *= torch.from_numpy(mask).to(frame)

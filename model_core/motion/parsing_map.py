@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..geometry import Placement
 from ..types import NUM_LANDMARKS, PALETTE, Component, FaceTrack, MotionSignal
-from .alignment import Similarity
+from .alignment import warp
 from .components import OTHER_SIDE, RINGS, visible_side
 
 _ORDER = (
@@ -65,7 +66,7 @@ def draw_parsing_map(landmarks: np.ndarray, *, source_size: tuple[int, int], siz
     return cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
-def parsing_map_signal(track: FaceTrack, *, size: tuple[int, int], place: Similarity | None = None) -> MotionSignal:
+def parsing_map_signal(track: FaceTrack, *, size: tuple[int, int], place: Placement | None = None) -> MotionSignal:
     """The parsing maps of a clip: the track's label maps where it has them, else drawn from its landmarks.
 
     Args:
@@ -76,7 +77,7 @@ def parsing_map_signal(track: FaceTrack, *, size: tuple[int, int], place: Simila
     Returns:
         (F, 3, H, W) float32 in [0, 1].
     """
-    place = place or Similarity.in_place(track.size)
+    place = place or Placement.in_place(track.size)
     if track.label_maps is not None:
         return MotionSignal("parsing_map", _coloured(track.label_maps, place, size))
     maps = np.zeros((len(track), *size, 3), dtype=np.uint8)
@@ -86,7 +87,7 @@ def parsing_map_signal(track: FaceTrack, *, size: tuple[int, int], place: Simila
     return MotionSignal("parsing_map", frames.contiguous())
 
 
-def _coloured(labels: np.ndarray, place: Similarity, size: tuple[int, int]) -> torch.Tensor:
+def _coloured(labels: np.ndarray, place: Placement, size: tuple[int, int]) -> torch.Tensor:
     """Label maps (F, h, w) as pictures of ``PALETTE``, moved as pixels; averaged where they shrink, as drawn ones."""
     colours = np.zeros((256, 3), dtype=np.uint8)
     for component, colour in PALETTE.items():
@@ -94,7 +95,7 @@ def _coloured(labels: np.ndarray, place: Similarity, size: tuple[int, int]) -> t
     frames = torch.empty(len(labels), 3, *size)
     for number, frame in enumerate(labels):
         picture = torch.from_numpy(colours[frame]).permute(2, 0, 1)[None] / 255.0
-        frames[number] = place.warp(picture, size=size)[0].clamp_(0.0, 1.0)
+        frames[number] = warp(picture, place, size=size)[0].clamp_(0.0, 1.0)
     return frames
 
 

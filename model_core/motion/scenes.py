@@ -15,9 +15,10 @@ import numpy as np
 
 from ..bounds import Bounds, check_settings
 from ..errors import InputError
+from ..geometry import Placement
 from ..types import FaceTrack, TrackSource
 from ..warp.pixels import carry_pixels
-from .alignment import Similarity, placement, rest_frame, resting_landmarks
+from .alignment import placement, rest_frame, resting_landmarks
 from .editing import ExpressionEdit, edited
 from .retarget import Retargeted, Turning, retarget
 from .strength import MotionStrength
@@ -71,7 +72,7 @@ class Scene:
     """
 
     start: int
-    place: Similarity
+    place: Placement
     rest: FaceTrack
 
 

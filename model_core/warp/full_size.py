@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..bounds import Bounds
 from ..errors import InputError
+from ..geometry import Placement, soft_ends
 from .carrier import CarriedFrames, Carrier
 from .patch import on
 from .portrait import PortraitLayers
@@ -111,9 +112,15 @@ class FullSize:
     def layers(self) -> PortraitLayers:
         return self.carrier.layers
 
+    @property
+    def place(self) -> Placement:
+        """From the model's frame to the result."""
+        scale, offset = np.array([*self.scale, self.scale[0]]), np.array([*self.offset, 0.0])
+        return Placement(scale, np.zeros(3), offset, self.size)
+
     def landmarks(self, framed: np.ndarray) -> np.ndarray:
         """Landmarks (..., 3) of the model's frame in pixels of the result."""
-        return framed * np.array([*self.scale, self.scale[0]]) + np.array([*self.offset, 0.0])
+        return self.place.points(framed)
 
     def frames(
         self, landmarks: np.ndarray, generated: np.ndarray | None, *, carried: CarriedFrames | None = None
@@ -174,11 +181,8 @@ class FullSize:
         ramps = []
         for axis in (1, 0):
             length, scale, offset = shape[1 - axis], self.scale[axis], self.offset[axis]
-            place = np.arange(length) + 0.5
-            low = place if offset > 0.5 else np.full(length, np.inf)
-            high = length - place if offset + scale * length < self.size[1 - axis] - 0.5 else np.full(length, np.inf)
-            share = np.clip((np.minimum(low, high) - 0.5) / (_EDGE * length), 0, 1)
-            ramps.append(share * share * (3 - 2 * share))
+            high = bool(offset + scale * length < self.size[1 - axis] - 0.5)
+            ramps.append(soft_ends(length, low=bool(offset > 0.5), high=high, width=_EDGE * length, still=0.5))
         return (ramps[0][:, None] * ramps[1][None]).astype(np.float32)
 
 

@@ -68,18 +68,6 @@ _TORCH_ERRORS = (
 )
 
 
-def read_weights(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a weights file of any known kind, told by its suffix; all else as ``read_safetensors``."""
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        return read_safetensors(path, device=device, dtype=dtype)
-    if path.suffix in TORCH_SUFFIXES:
-        return read_torch(path, device=device, dtype=dtype), {}
-    raise CheckpointError(f"{path}: {_KNOWN_SUFFIXES}")
-
-
 def read_safetensors(
     path: str | os.PathLike[str], *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -108,30 +96,16 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def read_torch(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-) -> dict[str, Tensor]:
-    """Read a torch pickle of tensors; a ``state_dict`` inside is taken out of its wrapping.
-
-    Only tensors and plain containers are unpickled, so a malicious file is refused and runs nothing.
-
-    Args, Raises: as ``read_safetensors``.
-    """
-    tensors, _ = _unpickled(_existing(path), device=device)
-    _require_finite(tensors, path=path)
-    return _cast(tensors, dtype)
-
-
-def _unpickled(path: Path, *, device: str | torch.device, mapped: bool = False) -> tuple[dict[str, Tensor], list[str]]:
+def _unpickled(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors of a torch pickle, and the names of what else stands beside them (a training's ``epoch``).
 
-    Args:
-        mapped: leave the tensors on disk until they are used; files from before torch 1.6 cannot, and are read.
+    Only tensors and plain containers are unpickled, so a malicious file is refused and runs nothing; a ``state_dict``
+    inside is taken out of its wrapping. Tensors stay on disk until they are used; of files from before torch 1.6 they
+    cannot, and are read.
     """
     _refuse_bomb(path)
     try:
-        mapped = mapped and zipfile.is_zipfile(path)
-        content = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except _TORCH_ERRORS as error:
         # torch explains at length how to switch the protection off: not a remedy to pass on
         raise CheckpointError(
@@ -177,7 +151,7 @@ class WeightsFile:
         self._tensors: dict[str, Tensor] = {}
         self._file: safe_open | None = None
         if path.suffix in TORCH_SUFFIXES:
-            self._tensors, strays = _unpickled(_existing(path), device="cpu", mapped=True)
+            self._tensors, strays = _unpickled(_existing(path))
             self.strays = tuple(strays)
         elif path.suffix == ".safetensors":
             self._file = stack.enter_context(_opened(path, device="cpu"))

@@ -93,16 +93,6 @@ def read_source(
                 del tensor
 
 
-def read_part(
-    sources: Sequence[Source], prefix: str, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
-) -> dict[str, Tensor]:
-    """The tensors of one part of a model, such as ``backbone.denoiser.``, under their names behind the prefix."""
-    names = [name for source in sources for name in source.names if name.startswith(prefix)]
-    dtypes = dict.fromkeys(names, dtype)
-    found = (item for source in sources for item in read_source(source, dtypes=dtypes, device=device))
-    return {name.removeprefix(prefix): tensor for name, tensor in found}
-
-
 def _groups(header: Header, items: Sequence[tuple[str | None, str]]) -> Iterator[list[tuple[str | None, str]]]:
     group: list[tuple[str | None, str]] = []
     size = 0

@@ -131,6 +131,8 @@ def as_the_model_sees(reference: PortraitReference, images: Tensor, *, size: tup
     Args:
         size: (H, W) of the model; frames of this size show the window already.
     """
+    from ...model_core.images import cut
+
     height, width = images.shape[-2:]
     if reference.original is None or reference.window is None or (height, width) == tuple(size):
         return images
@@ -138,14 +140,10 @@ def as_the_model_sees(reference: PortraitReference, images: Tensor, *, size: tup
     if abs(width * full[0] / (height * full[1]) - 1) > _SAME_SHAPE:
         return images
     left, top, across, down = reference.window
-    rows = _inside(top, down, height / full[0], height)
-    columns = _inside(left, across, width / full[1], width)
-    return images[..., rows, :][..., columns]
-
-
-def _inside(start: int, length: int, scale: float, size: int) -> Tensor:
-    """The pixels of a window; beyond the picture its border is repeated."""
-    return torch.arange(round(start * scale), round((start + length) * scale)).clamp(0, size - 1)
+    y, x = height / full[0], width / full[1]
+    return cut(
+        images, range(round(top * y), round((top + down) * y)), range(round(left * x), round((left + across) * x))
+    )
 
 
 def _whole_portrait(

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.faces.colours import ColourMatch
-from model_core.faces.composite import Overlay, composite, face_mask, window_mask
+from model_core.faces.composite import composite, face_mask
+from model_core.geometry import Placement, soft_ends
 
 
 def noise(height: int, width: int, *, seed: int = 0) -> np.ndarray:
@@ -31,8 +32,10 @@ def smooth(height: int, width: int) -> np.ndarray:
 )
 def test_outside_the_mask_the_frame_stays_bit_for_bit(left, top, width, height, seed):
     frame, picture = noise(90, 120), noise(32, 32, seed=seed)
-    overlay = Overlay.of_window((left, top, width, height), (32, 32))
-    made = composite(frame, picture, window_mask(overlay, (90, 120)), overlay, colours=ColourMatch())
+    place = Placement.of_window((left, top, width, height), (32, 32))
+    ends = soft_ends(32, low=True, high=True, width=3, still=0.5)
+    soft = np.outer(ends, ends).astype(np.float32)
+    made = composite(frame, picture, soft, place, colours=ColourMatch())
     y, x = np.mgrid[:90, :120]
     # bilinear resampling of the mask reaches half a pixel of the model's frame beyond the window
     reach_x, reach_y = width / 64 + 1, height / 64 + 1
@@ -43,11 +46,11 @@ def test_outside_the_mask_the_frame_stays_bit_for_bit(left, top, width, height, 
 
 def test_what_was_cut_out_comes_back_where_it_was():
     frame = smooth(96, 128)
-    overlay = Overlay.of_window((40, 20, 48, 48), (48, 48))
+    place = Placement.of_window((40, 20, 48, 48), (48, 48))
     cut = frame[20:68, 40:88]
-    made = composite(np.zeros_like(frame), cut, np.ones((48, 48), np.float32), overlay)
+    made = composite(np.zeros_like(frame), cut, np.ones((48, 48), np.float32), place)
     assert np.array_equal(made[20:68, 40:88], cut)
-    doubled = Overlay.of_window((40, 20, 48, 48), (24, 24))
+    doubled = Placement.of_window((40, 20, 48, 48), (24, 24))
     small = cut.reshape(24, 2, 24, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
     made = composite(frame, small, np.ones((24, 24), np.float32), doubled)
     assert np.abs(made[24:64, 44:84].astype(int) - frame[24:64, 44:84]).max() <= 3
@@ -62,21 +65,12 @@ def test_it_moves_by_parts_of_a_pixel(size):
     places = []
     for quarter in range(8):
         scale = size / 48
-        overlay = Overlay((scale, scale), (-(20 + quarter / 4) * scale, -20 * scale), (size, size))
-        made = composite(np.zeros((96, 96, 3), np.uint8), picture, np.ones((size, size), np.float32), overlay)
+        place = Placement(np.full(3, scale), np.array([20 + quarter / 4, 20, 0]), np.zeros(3), (size, size))
+        made = composite(np.zeros((96, 96, 3), np.uint8), picture, np.ones((size, size), np.float32), place)
         light = made[..., 0].astype(float)
         places.append((light.sum(axis=0) * (np.arange(96) + 0.5)).sum() / light.sum())
     assert np.diff(places) == pytest.approx(np.full(7, 0.25), abs=0.02)
     assert places[0] == pytest.approx(44, abs=0.1)
-
-
-def test_a_window_fades_at_edges_inside_the_frame_only():
-    inner = window_mask(Overlay.of_window((10, 10, 40, 40), (40, 40)), (90, 120))
-    assert inner[0].max() == inner[:, 0].max() == inner[-1].max() == 0 and inner[20, 20] == 1
-    whole = window_mask(Overlay.of_window((0, 0, 120, 90), (40, 40)), (90, 120))
-    assert (whole == 1).all()
-    left = window_mask(Overlay.of_window((0, 10, 40, 40), (40, 40)), (90, 120))
-    assert left[20, 0] == 1 and left[20, -1] == 0
 
 
 def test_the_face_mask_holds_the_face_and_ends(make_track):
@@ -103,21 +97,21 @@ def test_the_mask_follows_by_parts_of_a_pixel(make_track):
 
 def test_colours_are_matched_and_stay_calm():
     covered = smooth(64, 64)
-    overlay = Overlay.of_window((0, 0, 64, 64), (64, 64))
+    place = Placement.of_window((0, 0, 64, 64), (64, 64))
     mask = np.ones((64, 64), np.float32)
     colours = ColourMatch()
     made = [
-        composite(covered, (covered * 0.6 + 50 + wobble).astype(np.uint8), mask, overlay, colours=colours).astype(float)
+        composite(covered, (covered * 0.6 + 50 + wobble).astype(np.uint8), mask, place, colours=colours).astype(float)
         for wobble in (0, 0, 8, 0)
     ]
     assert np.abs(made[0] - covered).mean() < 1.5
     # a frame that is brighter by itself (an open mouth, a lamp in it) does not pull the others with it
     assert abs(made[3].mean() - made[1].mean()) < 1.0
-    plain = composite(covered, (covered * 0.6 + 50).astype(np.uint8), mask, overlay)
+    plain = composite(covered, (covered * 0.6 + 50).astype(np.uint8), mask, place)
     assert np.abs(plain.astype(float) - covered).mean() > 15
 
 
 def test_a_model_frame_beside_the_frame_changes_nothing():
     frame = noise(40, 40)
-    overlay = Overlay.of_window((100, 100, 20, 20), (16, 16))
-    assert np.array_equal(composite(frame, noise(16, 16), np.ones((16, 16), np.float32), overlay), frame)
+    place = Placement.of_window((100, 100, 20, 20), (16, 16))
+    assert np.array_equal(composite(frame, noise(16, 16), np.ones((16, 16), np.float32), place), frame)

@@ -14,7 +14,7 @@ from model_core.autoencoders import KLAutoencoder, build_autoencoder
 from model_core.backbones.unet import UNetConfig
 from model_core.backbones.unet.blocks import temporal_layer
 from model_core.backbones.unet.networks import Denoiser, Seen
-from model_core.weights.load import load_sources, read_part
+from model_core.weights.load import load_sources, read_source
 from model_core.weights.plan import Survey, survey
 
 ANIMATEDIFF = "guoyww/AnimateDiff"
@@ -51,7 +51,10 @@ def surveyed(golden: GoldenSet, *files: Path) -> Survey:
 
 def read_denoiser(found: Survey) -> Denoiser:
     denoiser = Denoiser(UNetConfig(**found.config.backbone)).eval().requires_grad_(False)
-    denoiser.load_state_dict(read_part(found.sources, "backbone.denoiser."), strict=True)
+    names = [name for source in found.sources for name in source.names if name.startswith("backbone.denoiser.")]
+    dtypes = dict.fromkeys(names, torch.float32)
+    tensors = dict(item for source in found.sources for item in read_source(source, dtypes=dtypes))
+    denoiser.load_state_dict({name.removeprefix("backbone.denoiser."): tensors[name] for name in names}, strict=True)
     return denoiser
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.motion.alignment import Similarity, align, face_centre, face_size, rest_frame
+from model_core.geometry import Placement
+from model_core.motion.alignment import face_centre, face_size, placement, rest_frame, warp
 from model_core.motion.components import RINGS
 from model_core.types import Component, FaceTrack
 
@@ -36,6 +39,11 @@ def driving(face: np.ndarray) -> FaceTrack:
 @pytest.fixture(scope="module")
 def reference(face: np.ndarray) -> FaceTrack:
     return track((face * 1.7 + np.float32([40, 90, 0]))[None], (640, 480))
+
+
+def align(driving: FaceTrack, reference: FaceTrack, **how: Any) -> FaceTrack:
+    """The driving track in the reference image's pixels."""
+    return placement(driving, reference, **how).track(driving)
 
 
 def transformed(clip: FaceTrack, scale: float, shift: tuple[float, float]) -> FaceTrack:
@@ -152,9 +160,9 @@ def test_a_warped_frame_shows_every_place_where_it_lies(scale: float, x: float, 
     """Ramps say of every pixel where it was, also where the frame shrinks."""
     rows, columns = (torch.arange(96.0) + 0.5).expand(2, 96, 96).clone().unbind()
     frames = torch.stack([columns, rows.T])[None]
-    place = Similarity(scale, np.array([48.0, 48.0, 0.0]), np.array([60.0 + x, 50.0 + y, 0.0]), (100, 120))
+    place = Placement(np.full(3, scale), np.array([48.0, 48.0, 0.0]), np.array([60.0 + x, 50.0 + y, 0.0]), (100, 120))
     size = (round(100 * stretch), round(120 * stretch))
-    made = place.warp(frames, size=size)[0]
+    made = warp(frames, place, size=size)[0]
     v, u = ((torch.arange(side) + 0.5) / stretch for side in size)
     wanted = torch.stack(
         torch.broadcast_tensors(48 + (u - 60 - x) / scale, (48 + (v - 50 - y) / scale)[:, None])  # type: ignore[no-untyped-call]
@@ -168,9 +176,10 @@ def test_a_warped_frame_shows_every_place_where_it_lies(scale: float, x: float, 
 
 def test_what_shrinks_is_antialiased() -> None:
     noise = torch.rand(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
-    made = Similarity(0.25, np.zeros(3), np.zeros(3), (32, 32)).warp(noise, size=(32, 32))
+    quarter = Placement(np.full(3, 0.25), np.zeros(3), np.zeros(3), (32, 32))
+    made = warp(noise, quarter, size=(32, 32))
     assert made.std() < 0.09 and made.mean() == pytest.approx(0.5, abs=0.01)  # four pixels alone leave 0.14
-    whole = Similarity(1.0, np.zeros(3), np.zeros(3), (128, 128)).warp(noise, size=(128, 128))
+    whole = warp(noise, Placement.in_place((128, 128)), size=(128, 128))
     torch.testing.assert_close(whole, noise, atol=1e-5, rtol=0)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.motion.alignment import Similarity
+from model_core.geometry import Placement
 from model_core.motion.components import RINGS
 from model_core.motion.drawn_landmarks import (
     draw_dots,
@@ -168,7 +168,7 @@ def test_signals_have_their_kinds_and_shapes(face: np.ndarray) -> None:
 
 
 def test_a_place_moves_the_landmarks(face: np.ndarray) -> None:
-    place = Similarity(2.0, np.array([128.0, 128, 0]), np.array([256.0, 256, 0]), (512, 512))
+    place = Placement(np.full(3, 2.0), np.array([128.0, 128, 0]), np.array([256.0, 256, 0]), (512, 512))
     made = drawn_landmarks_signal(track(face), size=(512, 512), place=place)
     assert torch.equal(made.frames, drawn_landmarks_signal(track(face), size=(512, 512)).frames)
 

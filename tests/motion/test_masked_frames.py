@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_core.errors import InputError
-from model_core.motion.alignment import align, placement
+from model_core.motion.alignment import placement, warp
 from model_core.motion.components import RINGS
 from model_core.motion.masked_frames import masked_frames_signal, region_mask
 from model_core.types import Component, FaceTrack
@@ -98,9 +98,10 @@ def test_pixels_move_with_the_landmarks(face: np.ndarray, track: FaceTrack, mode
         size=(round(300 * scale), round(340 * scale)),
     )
     size = (240, 272)
-    placed = align(track, reference, mode=mode)
+    place = placement(track, reference, mode=mode)
+    placed = place.track(track)
     frames = places(256, 256).expand(2, -1, -1, -1)
-    signal = masked_frames_signal(frames, track, size=size, place=placement(track, reference, mode=mode))
+    signal = masked_frames_signal(frames, track, size=size, place=place)
     assert signal.frames.shape == (2, 3, *size)
     points = [index for c in (Component.LEFT_EYE, Component.INNER_MOUTH) for index in RINGS[c]]
     stretch = size[1] / reference.size[1], size[0] / reference.size[0]
@@ -127,4 +128,4 @@ def test_beyond_the_driving_frame_it_is_black(face: np.ndarray, track: FaceTrack
 def test_a_frame_that_stays_is_not_resampled(track: FaceTrack) -> None:
     frames = torch.rand(2, 3, 256, 256) * 2 - 1
     own = placement(track, track.take([0]), mode="relative")
-    torch.testing.assert_close(own.warp(frames, size=(256, 256)), frames, atol=2e-3, rtol=0)
+    torch.testing.assert_close(warp(frames, own, size=(256, 256)), frames, atol=2e-3, rtol=0)

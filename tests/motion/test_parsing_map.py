@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.motion.alignment import Similarity
+from model_core.geometry import Placement
 from model_core.motion.components import RINGS
 from model_core.motion.parsing_map import draw_parsing_map, label_map, parsing_map_signal
 from model_core.types import PALETTE, Component, FaceTrack, PersonPart
@@ -200,7 +200,7 @@ def test_label_maps_are_averaged_where_they_shrink_as_drawings_are(face: np.ndar
 @given(scale=st.floats(0.5, 2.0), x=st.floats(-40, 40), y=st.floats(-40, 40))
 def test_label_maps_are_moved_as_the_landmarks_are(face: np.ndarray, scale: float, x: float, y: float) -> None:
     middle = np.array([128.0, 128.0, 0.0])
-    place = Similarity(scale, middle, middle + (x, y, 0), FRAME)
+    place = Placement(np.full(3, scale), middle, middle + (x, y, 0), FRAME)
     pixels = parsing_map_signal(parsed(face), size=(128, 128), place=place).frames[0]
     drawn = draw_parsing_map(place.points(face), source_size=FRAME, size=(128, 128))
     apart = (pixels - torch.from_numpy(drawn).permute(2, 0, 1) / 255.0).abs()
@@ -209,13 +209,13 @@ def test_label_maps_are_moved_as_the_landmarks_are(face: np.ndarray, scale: floa
 
 def test_placing_landmarks_here_is_aligning_them_before(face: np.ndarray) -> None:
     track = replace(parsed(face), label_maps=None)
-    place = Similarity(1.3, np.array([100.0, 90, 0]), np.array([60.0, 70, 0]), (200, 160))
+    place = Placement(np.full(3, 1.3), np.array([100.0, 90, 0]), np.array([60.0, 70, 0]), (200, 160))
     made = parsing_map_signal(track, size=(100, 80), place=place).frames
     assert torch.equal(made, parsing_map_signal(place.track(track), size=(100, 80)).frames)
 
 
 def test_beyond_the_driving_frame_label_maps_say_nothing(face: np.ndarray) -> None:
-    place = Similarity(1.0, np.zeros(3), np.array([200.0, 0.0, 0.0]), FRAME)
+    place = Placement(np.full(3, 1.0), np.zeros(3), np.array([200.0, 0.0, 0.0]), FRAME)
     track = parsed(face)
     track.label_maps[:] = Component.NOSE  # type: ignore[index]
     frames = parsing_map_signal(track, size=FRAME, place=place).frames[0]

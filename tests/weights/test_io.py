@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import CheckpointError, ModelNotFoundError
-from model_core.weights.io import read_metadata, read_safetensors, read_torch, read_weights, write_safetensors
+from model_core.weights.io import open_weights, read_metadata, read_safetensors, write_safetensors
 
 # a pickle of plain Python is protocol 4 or 5, and torch says so before it refuses
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -140,10 +140,17 @@ def test_torch_file(tmp_path, tensors, wrapped, zipped):
     path = tmp_path / "model.ckpt"
     content = {"state_dict": tensors, "epoch": 3} if wrapped else tensors
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    read, metadata = read_weights(path, dtype=torch.float16)
-    assert metadata == {}
-    assert read["a.weight"].dtype == torch.float16
-    assert torch.equal(read["a.weight"].float(), tensors["a.weight"])
+    with open_weights(path) as file:
+        assert file.metadata == {} and file.strays == (("epoch",) if wrapped else ())
+        assert file.shapes() == {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+        assert file.dtypes() == {key: tensor.dtype for key, tensor in tensors.items()}
+        assert all(torch.equal(file.tensor(key), tensor) for key, tensor in tensors.items())
+
+
+def read_torch(path):
+    """All tensors, as loading reads them."""
+    with open_weights(path) as file:
+        return {key: file.tensor(key).clone() for key in file.shapes()}
 
 
 class Malicious:
@@ -215,13 +222,7 @@ def test_torch_file_without_a_state_dict(tmp_path, content):
         read_torch(path)
 
 
-def test_nan_in_a_torch_file(tmp_path):
-    path = tmp_path / "model.pth"
-    torch.save({"w": torch.tensor(float("nan"))}, path)
-    with pytest.raises(CheckpointError, match=r"in w\."):
-        read_torch(path)
-
-
 def test_unknown_suffix(tmp_path):
-    with pytest.raises(CheckpointError, match=r"model\.onnx.*\.safetensors"):
-        read_weights(tmp_path / "model.onnx")
+    (tmp_path / "model.onnx").write_bytes(b"onnx")
+    with pytest.raises(CheckpointError, match=r"model\.onnx.*\.safetensors"), open_weights(tmp_path / "model.onnx"):
+        pass

@@ -11,7 +11,7 @@ from model_core.weights import load
 from model_core.weights.formats.animatediff import position_table
 from model_core.weights.header import read_header
 from model_core.weights.io import read_safetensors, write_safetensors
-from model_core.weights.load import Source, load_sources, load_strict, read_part
+from model_core.weights.load import Source, load_sources, load_strict
 
 
 def network() -> nn.Module:
@@ -139,12 +139,15 @@ def test_every_offending_key_of_a_file_is_in_one_error_and_nothing_is_read(sourc
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(tmp_path, bad):
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pth"])
+def test_weights_that_are_not_finite_are_refused(tmp_path, bad, name):
     donor = network().state_dict()
     donor["1.bias"] = donor["1.bias"].clone()
     donor["1.bias"][0] = bad
-    header = read_header(write_safetensors(tmp_path / "broken.safetensors", donor))
-    with pytest.raises(CheckpointError, match=r"broken\.safetensors holds NaN or infinite weights in 1\.bias"):
+    write = write_safetensors if name.endswith(".safetensors") else lambda path, tensors: torch.save(tensors, path)
+    write(tmp_path / name, donor)
+    header = read_header(tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name} holds NaN or infinite weights in 1\.bias"):
         load_sources(on_meta(), [Source(header, {key: key for key in donor})], name="broken")
 
 
@@ -181,10 +184,3 @@ def test_position_tables_are_checked_and_left_out(tmp_path):
         else:
             with pytest.raises(CheckpointError, match=r"mm\.safetensors: pe is not AnimateDiff's position table"):
                 load_sources(on_meta(), [source], name="mm")
-
-
-def test_a_part_is_read_under_its_names_behind_the_prefix(source):
-    whole = Source(source.header, {f"backbone.{key}": value for key, value in source.names.items()})
-    part = read_part([whole], "backbone.0.", dtype=torch.float16)
-    assert set(part) == {"weight", "bias"}
-    assert part["weight"].dtype == torch.float16
