@@ -251,6 +251,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     sets.add_argument("--heads", metavar="FOLDER", help="prepared clips, such as 'heads clips' renders, held out")
     sets.add_argument("--photos", metavar="FOLDER", help="prepared photographs, carried away as --heads move, and back")
+    sets.add_argument("--every", type=int, default=1, help="take one frame of so many of the clips (default 1)")
     sets.add_argument("--limit", type=int, default=12, help="clips, portraits, heads, photographs at most (default 12)")
     sets.add_argument("--pairs", type=int, default=12, help="pairs of clip and portrait at most (default 12)")
     sets.add_argument("--size", type=int, default=512, help="long side of larger clips and portraits (default 512)")

@@ -94,6 +94,8 @@ def run(args: argparse.Namespace) -> None:
     if args.clips or args.portraits or args.heads or args.photos:
         run_sets(args)
         return
+    if args.ablate:
+        raise InputError("--ablate: is for sets; give --clips or --heads, or leave it out: avatars are always ablated")
     check_option(args, "identities", Bounds(1, 100_000))
     check_option(args, "frames", Bounds(1, 10_000))
     output = writable_folder(args.output, name="--output")

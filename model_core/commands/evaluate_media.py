@@ -41,8 +41,8 @@ from ..jobs import FaceSettings
 from .evaluate_sets import MEASURES_OF_TRUTH, TRUTH, Bench, Section, settings_of
 from .motion import motion_from
 
-SELF = Section("self", "clips that drive their own first frame; bars over clips", MEASURES_OF_TRUTH)
-CROSS = Section("cross", "portraits driven by somebody else's clip; bars over portraits", (IDENTITY,))
+SELF = Section("self", "clips that drive their own first frame", "clips", MEASURES_OF_TRUTH)
+CROSS = Section("cross", "portraits driven by clips of others", "portraits", (IDENTITY,))
 
 _Read = TypeVar("_Read")
 
@@ -79,7 +79,14 @@ def run_media(bench: Bench, media: Media, instruments: Instruments) -> None:
     analyzer = load_analyzer("mediapipe", folders=bench.folders, device=bench.device)
 
     def clip(path: Path) -> tuple[Clip, Portrait]:
-        found = read_clip(path, analyzer, frames=args.frames, longest=args.size, max_gap=FaceSettings().max_gap)
+        found = read_clip(
+            path,
+            analyzer,
+            frames=args.frames,
+            every=args.every,
+            longest=args.size,
+            max_gap=FaceSettings().max_gap,
+        )
         return found, own_portrait(found, analyzer)
 
     def portrait(path: Path) -> Portrait:
@@ -113,7 +120,7 @@ def _readable(paths: Iterable[Path], read: Callable[[Path], _Read], left_out: di
 def _run_self(
     bench: Bench, clips: Sequence[tuple[Clip, Portrait]], instruments: Instruments, left_out: dict[str, str]
 ) -> None:
-    variants = bench.ablated(frames=bench.args.frames, signals=False)
+    variants = bench.ablated(bench.args.frames, signals=False)
     settings = motion_from(bench.args)
     outcome: Outcome[Case] = Outcome(
         {name: as_animated(variant, settings) for name, variant in variants.items()}, Scores(TRUTH)

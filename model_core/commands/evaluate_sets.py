@@ -45,18 +45,20 @@ class Section:
 
     Attributes:
         name: of its files.
-        title: what it measures, and over what the error bars are.
+        title: what it measures.
+        identities: what the error bars are over.
         measures: names of ``Instruments.missing`` that its columns need.
     """
 
     name: str
     title: str
+    identities: str
     measures: Sequence[str]
 
 
 MEASURES_OF_TRUTH = (LANDMARKS, PERCEPTUAL, SSIM)
-HEADS = Section("heads", "rendered heads, moved as the truth is; bars over heads", MEASURES_OF_TRUTH)
-PHOTOS = Section("photos", "photographs carried away and back; bars over photographs", MEASURES_OF_TRUTH)
+HEADS = Section("heads", "rendered heads, moved as the truth is", "heads", MEASURES_OF_TRUTH)
+PHOTOS = Section("photos", "photographs carried away and back", "photographs", MEASURES_OF_TRUTH)
 
 
 class Bench:
@@ -83,7 +85,7 @@ class Bench:
         first = next(iter(models.values()))
         return {WITHOUT: _carried(first), **models}
 
-    def ablated(self, *, frames: int, signals: bool) -> dict[str, Variant]:
+    def ablated(self, frames: int, *, signals: bool) -> dict[str, Variant]:
         """The rows of a table: the models, and with ``--ablate`` each with one thing at a time changed."""
         if not self.args.ablate:
             return self.variants
@@ -92,7 +94,7 @@ class Bench:
             base = dataclasses.replace(plain, sampling=short_windows(plain.sampling, frames))
             made[name] = base
             if name != WITHOUT:
-                changes = sampling_ablations(base.model, base.sampling)
+                changes = sampling_ablations(base.model, base.sampling, moving=frames > 1)
                 changes |= signal_ablations(base.model, base.sampling) if signals else {}
                 made |= {f"{name}, {change}": variant for change, variant in changes.items()}
         return made
@@ -134,16 +136,17 @@ class Bench:
             machine=platform.machine(),
             **facts,
         )
-        sheet = contact_sheet(outcome.rows(), title=section.title)
-        save_image(sheet, self.output / f"{section.name}.png")
+        save_image(contact_sheet(outcome.rows()), self.output / f"{section.name}.png")
         print(text, end="")
         print(f"wrote {self.output}: {', '.join(f'{section.name}.{suffix}' for suffix in ('md', 'json', 'png'))}\n")
 
 
 def run_sets(args: argparse.Namespace) -> None:
     """The tables that the options ask for, one after the other; all that can be wrong is checked before."""
-    for name, least in (("frames", 1), ("limit", 1), ("pairs", 1), ("size", 64)):
+    for name, least in (("frames", 1), ("every", 1), ("limit", 1), ("pairs", 1), ("size", 64)):
         check_option(args, name, Bounds(least, 1_000_000))
+    if args.sweep:
+        raise InputError("--sweep: is for avatars; give --ablate, which tries some scales of fusion on sets too")
     if args.photos and not args.heads:
         raise InputError("--photos: are moved as heads move; give a folder of rendered heads with --heads too")
     if args.portraits and not args.clips:
@@ -195,7 +198,7 @@ def _prepared(bench: Bench, option: str) -> list[ClipFile]:
 
 def _run_prepared(bench: Bench, section: Section, cases: Iterator[Case], total: int, instruments: Instruments) -> None:
     still = section is PHOTOS
-    variants = bench.ablated(frames=1 if still else bench.args.frames, signals=True)
+    variants = bench.ablated(1 if still else bench.args.frames, signals=True)
     methods = {name: by_model(v.model, v.sampling, v.signal or exact) for name, v in variants.items()}
     outcome = Outcome(methods, Scores({"pictures": PICTURES} if still else TRUTH))
 
@@ -212,6 +215,7 @@ def settings_of(args: argparse.Namespace, variants: Mapping[str, Variant]) -> di
     """What the figures of a table depend on."""
     return {
         "frames": args.frames,
+        "every": args.every,
         "limit": args.limit,
         "models": list(args.model),
         "sampling": {name: dataclasses.asdict(variant.sampling) for name, variant in variants.items()},
@@ -221,11 +225,13 @@ def settings_of(args: argparse.Namespace, variants: Mapping[str, Variant]) -> di
 def _text(section: Section, scores: Scores, missing: Mapping[str, str], left_out: Mapping[str, str]) -> str:
     """The table with all that has to be known of it."""
     rows = scores.rows()
+    people = len({one.identity for one in scores.measured})
     cases = max((row.cases for row in rows), default=0)
-    parts = [f"{section.title}; {cases} case(s), mean ± half the 95 % bootstrap interval", scores.table(rows).rstrip()]
+    counted = f"{cases} case(s), mean ± half the 95 % bootstrap interval over {people} {section.identities}"
+    parts = [f"{section.title}: {counted}", scores.table(rows).rstrip()]
     against = scores.against(WITHOUT)
     if against:
         parts += [f'difference to "{WITHOUT}" in the same cases', scores.table(against).rstrip()]
     parts += [f"not measured: {name}; {why}" for name, why in missing.items()]
-    parts += [f"left out: {name}; {why}" for name, why in left_out.items()]
+    parts += [f"left out: {why}" for why in left_out.values()]
     return "\n\n".join(parts) + "\n"

@@ -43,16 +43,21 @@ def short_windows(sampling: SamplingConfig, frames: int) -> SamplingConfig:
     return dataclasses.replace(sampling, window=window, overlap=overlap, chunk=max(window, frames // 2))
 
 
-def sampling_ablations(model: PortraitModel, sampling: SamplingConfig) -> dict[str, Variant]:
-    """Steps, overlap, history, scales of fusion, and what the backbone's config can switch off in ``model``."""
+def sampling_ablations(model: PortraitModel, sampling: SamplingConfig, *, moving: bool = True) -> dict[str, Variant]:
+    """Steps, overlap, history, scales of fusion, and what the backbone's config can switch off in ``model``.
+
+    Args:
+        moving: whether there are several frames, without which there is neither overlap nor history.
+    """
 
     def changed(**settings: float) -> Variant:
         return Variant(model, dataclasses.replace(sampling, **settings))  # type: ignore[arg-type]
 
     counts = [steps for steps in STEPS if steps != sampling.steps]
     made = {f"{steps} step{'s' if steps > 1 else ''}": changed(steps=steps) for steps in counts}
-    made["without cyclic overlap"] = changed(cyclic=False, overlap=0)
-    if sampling.history:
+    if moving:
+        made["without cyclic overlap"] = changed(cyclic=False, overlap=0)
+    if moving and sampling.history:
         made["without history"] = changed(history=0)
     made |= {name: changed(**scales) for name, scales in FUSION.items()}
     for name, (part, value) in _PARTS.items():

@@ -74,11 +74,12 @@ def find_media(folder: str | Path, *, option: str) -> tuple[list[Path], list[Pat
     return videos, pictures
 
 
-def read_clip(path: Path, analyzer: FaceAnalyzer, *, frames: int, longest: int, max_gap: int) -> Clip:
+def read_clip(path: Path, analyzer: FaceAnalyzer, *, frames: int, every: int = 1, longest: int, max_gap: int) -> Clip:
     """A clip from its first frame with a face on.
 
     Args:
         frames: after that one, at most.
+        every: one of so many frames is taken.
         longest: pixels along the long side; larger frames are made smaller.
         max_gap: frames without the face that are filled in.
     Raises:
@@ -87,7 +88,7 @@ def read_clip(path: Path, analyzer: FaceAnalyzer, *, frames: int, longest: int, 
     shots = (_reduced(shot.pixels(), longest) for shot in read_shots(path))
     for frame in itertools.islice(shots, _LOOKED):
         if analyzer.detect(frame):
-            pixels = np.stack([frame, *itertools.islice(shots, frames)])
+            pixels = np.stack([frame, *itertools.islice(shots, every - 1, every * frames, every)])
             break
     else:
         raise FaceNotFoundError(f"{path}: no face in the first {_LOOKED} frames; cut the clip to where one is")
