@@ -22,7 +22,7 @@ from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.cases import Case, held_out_cases
 from ..evaluation.extractors import LandmarkExtractor, landmark_extractor
-from ..evaluation.methods import Method, by_model, methods_of, placed
+from ..evaluation.methods import Method, Variant, by_model, methods_of, placed
 from ..evaluation.report import (
     Curves,
     Landmarks,
@@ -122,8 +122,7 @@ def run(args: argparse.Namespace) -> None:
             rows = [("driving signal", _some(signal)), *first[1:], ("ground truth", _some(case.target))]
             save_image(contact_sheet(rows, reference=to_uint8(case.reference)[0]), output / "sheet.png")
     bar.close()
-    seams = range(sampling.chunk, args.frames, sampling.chunk)
-    _report(args, curves, seconds, output, seams)
+    _report(args, curves, seconds, output, Variant(model, sampling).seams(args.frames))
 
 
 def _some(frames: Tensor) -> list[np.ndarray]:

@@ -25,8 +25,6 @@ MAX_PSNR = 100.0
 OUTER_EYE_CORNERS = (33, 263)
 """Landmarks (MediaPipe topology, 478 points) whose distance is the unit of ``landmark_error``."""
 _SSIM_WINDOW = 11
-SSIM_BORDER = _SSIM_WINDOW // 2
-"""Pixels at the border of ``ssim_map`` that ``ssim`` leaves out."""
 
 
 def l1(generated: Tensor, target: Tensor) -> Tensor:
@@ -59,7 +57,7 @@ def ssim(generated: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim_map(generated: Tensor, target: Tensor) -> Tensor:
-    """The similarity of the window around every pixel, (F, H, W); ``ssim`` is the mean of windows within the frame."""
+    """The similarity of the window around every pixel, (F, H, W), whose mean is ``ssim``."""
     return torch.as_tensor(_ssim(generated, target, whole=True)[1]).mean(dim=1)
 
 

@@ -62,8 +62,7 @@ class TruthMeter:
             return {}
         similar = metrics.ssim_map(made, self._case.target)
         parts = {f"{name}_ssim": metrics.masked_mean(similar, self._regions[name]) for name in _WHOLLY}
-        inside = slice(metrics.SSIM_BORDER, -metrics.SSIM_BORDER)
-        return {"ssim": similar[:, inside, inside].flatten(1).mean(dim=1), **parts}
+        return {"ssim": similar.flatten(1).mean(dim=1), **parts}
 
     def _perceived(self, made: Tensor) -> dict[str, Tensor]:
         distance = self._instruments.perceptual
