@@ -73,14 +73,12 @@ class Bench:
 
     def _variants(self) -> dict[str, Variant]:
         """The carried portrait alone, and every model with its own settings and what the user changed of them."""
-        given = dict.fromkeys([*self.args.model, *(path for _, path in named_models(self.args))])
-        names = {path: name for name, path in named_models(self.args)}
         models: dict[str, Variant] = {}
-        for path in given:
+        for wanted, path in [*(("", path) for path in self.args.model), *named_models(self.args)]:
             model = load_model(path, device=self.device, folders=self.folders)
             sampling = sampling_from(self.args, model.config.sampling)
             check_sampling(model.config, sampling)
-            name = names.get(path, model.config.name)
+            name = wanted or model.config.name
             models[f"{name} ({path})" if name in models else name] = Variant(model, sampling)
         first = next(iter(models.values()))
         return {WITHOUT: _carried(first), **models}
