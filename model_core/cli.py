@@ -59,8 +59,8 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--continuity", type=float, help="signal fusion: scale of the frames before (lambda_p)")
 
 
-def _add_motion(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("motion")
+def _add_motion(parser: argparse.ArgumentParser, title: str = "motion") -> None:
+    group = parser.add_argument_group(title)
     group.add_argument(
         "--alignment",
         default="retarget",
@@ -261,6 +261,67 @@ def _add_measure(commands: Any) -> None:
     measure.add_argument("--output", help="folder for table.md and metrics.json")
 
 
+_METRICS = """
+what is measured, and by what (a network that is not installed is named, and its columns are left out):
+  PSNR, SSIM               pixels; no network. PSNR in dB; of mouth and eyes: within a mask of the true landmarks;
+                           open mouth: between parted lips; closing lids: the eyes where they close
+  ST-LPIPS                 AlexNet's features with ST-LPIPS's weights; regions as squares of 64 x 64 pixels
+  landmark error, found    MediaPipe's Face Landmarker, in distances of the outer eye corners; share of frames
+                           in which it finds a face
+  flicker                  change from frame to frame against the truth's; no network
+  warping, seam error      what Farneback's optical flow does not explain; seam: from one chunk to the next
+  correlation, gain        MediaPipe's blendshapes (jaw, smile, pucker, funnel, blink, brow, gaze) against the driver's
+  blink gain               the same of the blink alone
+  yaw, pitch, roll         correlations of MediaPipe's facial transformation matrix; pose gain: of all three
+  identity                 cosine of dlib's ResNet-34 face embedding to the portrait's; strangers come to 0.84 already
+"""
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure models on held-out avatars, or on clips, portraits, heads and photographs of your own",
+        description="Measure models: on held-out avatars, or on the sets given.",
+        epilog=_METRICS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], metavar="MODEL", help="one or more")
+    evaluate.add_argument("--models-folder", action="append", default=[])
+    evaluate.add_argument("--identities", type=int, default=6, help="avatars to draw, where no set is given")
+    evaluate.add_argument("--frames", type=int, default=24, help="of each clip (default 24)")
+    evaluate.add_argument("--output", default="output/evaluation", help="folder for tables, figures and sheets")
+    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument(
+        "--ablation",
+        action="append",
+        default=[],
+        metavar="NAME=MODEL",
+        help="another model to measure beside it",
+    )
+    evaluate.add_argument(
+        "--sweep", action="store_true", help="avatars: also try scales of signal fusion and plot them"
+    )
+    sets = evaluate.add_argument_group("sets (instead of avatars)")
+    sets.add_argument("--clips", metavar="FOLDER", help="videos of faces: each drives its own first frame")
+    sets.add_argument(
+        "--portraits", metavar="FOLDER", help="pictures that the clips drive (default: those among the clips)"
+    )
+    sets.add_argument("--heads", metavar="FOLDER", help="prepared clips, such as 'heads clips' renders, held out")
+    sets.add_argument("--photos", metavar="FOLDER", help="prepared photographs, carried away as --heads move, and back")
+    sets.add_argument("--every", type=int, default=1, help="take one frame of so many of the clips (default 1)")
+    sets.add_argument("--limit", type=int, default=12, help="clips, portraits, heads, photographs at most (default 12)")
+    sets.add_argument("--pairs", type=int, default=12, help="pairs of clip and portrait at most (default 12)")
+    sets.add_argument("--size", type=int, default=512, help="long side of larger clips and portraits (default 512)")
+    sets.add_argument(
+        "--ablate",
+        action="store_true",
+        help="also each model with other steps and scales, without overlap, history and separation, with factorised "
+        "attention, and on heads and photographs with other motion; in short windows and chunks",
+    )
+    _add_motion(evaluate, "motion (of --clips; all else moves as the truth does)")
+    _add_sampling(evaluate)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_core", description="Make a portrait move as a driving video moves."
@@ -306,22 +367,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_measure(commands)
 
-    evaluate = commands.add_parser("evaluate", help="measure a model on held-out avatars")
-    evaluate.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL)
-    evaluate.add_argument("--models-folder", action="append", default=[], help=_MODELS_FOLDER)
-    evaluate.add_argument("--identities", type=int, default=6, help="number of avatars, a clip each (default 6)")
-    evaluate.add_argument("--frames", type=int, default=24, help="frames of each clip (default 24)")
-    evaluate.add_argument("--output", default="output/evaluation", help="folder for table, plot and sheet")
-    evaluate.add_argument("--device", default="auto", help=_DEVICE)
-    evaluate.add_argument(
-        "--ablation",
-        action="append",
-        default=[],
-        metavar="NAME=MODEL",
-        help="another model to measure on the same clips; may be given again",
-    )
-    evaluate.add_argument("--sweep", action="store_true", help="also try several scales of signal fusion and plot them")
-    _add_sampling(evaluate)
+    _add_evaluate(commands)
     return parser
 
 

@@ -1,4 +1,7 @@
-"""``evaluate``: cross-identity reenactment of held-out avatars against the exact ground truth."""
+"""``evaluate``: cross-identity reenactment of held-out avatars against the exact ground truth.
+
+With sets of the user's own it is evaluate_sets.py's.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from ..config import SamplingConfig
 from ..errors import InputError
 from ..evaluation.cases import Case, held_out_cases
 from ..evaluation.extractors import LandmarkExtractor, landmark_extractor
-from ..evaluation.methods import Method, by_model, methods_of, placed
+from ..evaluation.methods import Method, Variant, by_model, methods_of, placed
 from ..evaluation.report import (
     Curves,
     Landmarks,
@@ -38,6 +41,7 @@ from ..models import PortraitModel, load_model
 from ..motion.components import RINGS
 from ..paths import writable_folder, writing
 from ..types import Component
+from .evaluate_sets import named_models, run_sets
 from .settings import check_option, choose_device, model_files, model_folders, sampling_from
 from .sweep import plot_sweep, sweep_methods
 
@@ -49,7 +53,8 @@ _WRITTEN = ("scores.json", "table.md", "curves.png", "sheet.png", "sweep.png")
 def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel, SamplingConfig]:
     device = choose_device(args.device)
     folders = model_folders(args)
-    model = load_model(args.model, device=device, folders=folders)
+    name, *others = args.model
+    model = load_model(name, device=device, folders=folders)
     # short windows and chunks, so that overlap and history have something to do in a short clip
     window = min(8, model.config.sampling.window)
     defaults = dataclasses.replace(model.config.sampling, window=window, overlap=min(3, window - 1), chunk=16)
@@ -57,14 +62,14 @@ def _methods(args: argparse.Namespace) -> tuple[dict[str, Method], PortraitModel
     check_sampling(model.config, sampling)
     if model.config.size[0] != model.config.size[1]:
         raise InputError(
-            f"--model {args.model}: makes frames that are not square, but the held-out avatars are; choose another"
+            f"--model {name}: makes frames that are not square, but the held-out avatars are; choose another"
         )
     methods = methods_of(model, sampling)
-    for ablation in args.ablation:
-        name, separator, path = ablation.partition("=")
-        if not separator:
-            raise InputError(f"--ablation {ablation}: write NAME=MODEL")
-        methods[name] = by_model(_comparable(load_model(path, device=device, folders=folders), model, path), sampling)
+    beside = [(path, path, "--model") for path in others]
+    beside += [(row, path, "--ablation") for row, path in named_models(args)]
+    for row, path, option in beside:
+        other = _comparable(load_model(path, device=device, folders=folders), model, f"{option} {path}")
+        methods[row] = by_model(other, sampling)
     if args.sweep:
         methods |= sweep_methods(model, sampling)
     return methods, model, sampling
@@ -76,7 +81,7 @@ def _comparable(other: PortraitModel, model: PortraitModel, name: str) -> Portra
         sizes = (
             f"{other.config.size[1]}x{other.config.size[0]}, the model's {model.config.size[1]}x{model.config.size[0]}"
         )
-        raise InputError(f"--ablation {name}: its frames are {sizes}; choose models of one size")
+        raise InputError(f"{name}: its frames are {sizes}; choose models of one size")
     return other
 
 
@@ -88,10 +93,15 @@ def _measure(made: Tensor, case: Case, truth: np.ndarray, extract: LandmarkExtra
 
 def run(args: argparse.Namespace) -> None:
     """Measure every method on the same cases; writes table, figures, plot and sheet."""
+    if args.clips or args.portraits or args.heads or args.photos:
+        run_sets(args)
+        return
+    if args.ablate:
+        raise InputError("--ablate: is for sets; give --clips or --heads, or leave it out: avatars are always ablated")
     check_option(args, "identities", Bounds(1, 100_000))
     check_option(args, "frames", Bounds(1, 10_000))
     output = writable_folder(args.output, name="--output")
-    models = [args.model, *(ablation.partition("=")[2] for ablation in args.ablation)]
+    models = [*args.model, *(ablation.partition("=")[2] for ablation in args.ablation)]
     refuse_overwriting([("--output", output / name) for name in _WRITTEN], model_files("--model", models))
     methods, model, sampling = _methods(args)
     extract = landmark_extractor(MediaPipeAnalyzer())
@@ -114,8 +124,7 @@ def run(args: argparse.Namespace) -> None:
             rows = [("driving signal", _some(signal)), *first[1:], ("ground truth", _some(case.target))]
             save_image(contact_sheet(rows, reference=to_uint8(case.reference)[0]), output / "sheet.png")
     bar.close()
-    seams = range(sampling.chunk, args.frames, sampling.chunk)
-    _report(args, curves, seconds, output, seams)
+    _report(args, curves, seconds, output, Variant(model, sampling).seams(args.frames))
 
 
 def _some(frames: Tensor) -> list[np.ndarray]:

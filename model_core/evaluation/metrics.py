@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,10 +33,15 @@ def l1(generated: Tensor, target: Tensor) -> Tensor:
     return (generated.float() - target.float()).abs().flatten(1).mean(dim=1)
 
 
-def psnr(generated: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio, (F,) in dB, at most ``MAX_PSNR``; more is better."""
+def psnr(generated: Tensor, target: Tensor, *, where: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio, (F,) in dB, at most ``MAX_PSNR``; more is better.
+
+    Args:
+        where: (F, H, W) bool, the pixels that count; NaN in frames without any. None takes all.
+    """
     _check_pair(generated, target)
-    mse = (generated.float() - target.float()).square().flatten(1).mean(dim=1)
+    squares = (generated.float() - target.float()).square()
+    mse = squares.flatten(1).mean(dim=1) if where is None else masked_mean(squares.mean(dim=1), where)
     floor = DATA_RANGE**2 / 10 ** (MAX_PSNR / 10)
     return 10 * torch.log10(DATA_RANGE**2 / mse.clamp_min(floor))
 
@@ -47,6 +53,15 @@ def ssim(generated: Tensor, target: Tensor) -> Tensor:
         DependencyError: torchmetrics is not installed.
         InputError: shapes differ, or frames smaller than the window of 11 pixels.
     """
+    return torch.as_tensor(_ssim(generated, target, whole=False)).reshape(len(generated))
+
+
+def ssim_map(generated: Tensor, target: Tensor) -> Tensor:
+    """The similarity of the window around every pixel, (F, H, W), whose mean is ``ssim``."""
+    return torch.as_tensor(_ssim(generated, target, whole=True)[1]).mean(dim=1)
+
+
+def _ssim(generated: Tensor, target: Tensor, *, whole: bool) -> Any:
     try:
         from torchmetrics.functional.image import structural_similarity_index_measure
     except ImportError as error:
@@ -55,10 +70,15 @@ def ssim(generated: Tensor, target: Tensor) -> Tensor:
     if min(generated.shape[-2:]) < _SSIM_WINDOW:
         size = tuple(generated.shape[-2:])
         raise InputError(f"SSIM: frames of {size} (height, width); use at least {_SSIM_WINDOW} pixels")
-    values = structural_similarity_index_measure(
-        generated.float(), target.float(), data_range=DATA_RANGE, reduction="none"
+    return structural_similarity_index_measure(
+        generated.float(), target.float(), data_range=DATA_RANGE, reduction="none", return_full_image=whole
     )
-    return torch.as_tensor(values).reshape(len(generated))
+
+
+def masked_mean(values: Tensor, where: Tensor) -> Tensor:
+    """Means of (F, H, W) over the pixels of a mask of the same shape, (F,); NaN where it holds none."""
+    weights = where.float()
+    return (values * weights).flatten(1).sum(dim=1) / weights.flatten(1).sum(dim=1)
 
 
 def landmark_error(

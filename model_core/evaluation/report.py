@@ -19,6 +19,7 @@ from ..files import atomic_path
 from ..paths import writing
 from ..plots import curves_figure
 from . import metrics
+from .intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def markdown_table(
     """Dataclass instances of one class as a Markdown table whose columns also line up in a terminal.
 
     Args:
-        rows: one or more; one column per field.
+        rows: one or more; one column per field. An ``Estimate`` shows its mean and its interval.
         headings: by field name; without one a field shows its name. A mapping also chooses and orders the
             columns.
         digits: after the decimal point, for all or by field name (others 3).
@@ -158,7 +159,7 @@ def markdown_table(
         values = [getattr(row, name) for row in rows]
         cells = [_cell(value, places[name]) for value in values]
         width = max(3, *map(len, [heading, *cells]))
-        numeric = all(isinstance(value, (int, float)) for value in values)
+        numeric = all(isinstance(value, (int, float, Estimate)) for value in values)
         rule = "-" * (width - 1) + ":" if numeric else "-" * width
         lines = [heading, rule, *cells]
         columns.append([line.rjust(width) if numeric else line.ljust(width) for line in lines])
@@ -166,6 +167,8 @@ def markdown_table(
 
 
 def _cell(value: object, digits: int) -> str:
+    if isinstance(value, Estimate):
+        return value.text(digits)
     if isinstance(value, float):
         return f"{value:.{digits}f}" if math.isfinite(value) else "-"
     return str(value).replace("|", "\\|")

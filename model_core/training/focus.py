@@ -15,7 +15,7 @@ from ..motion.components import OUTER_MOUTH, RINGS
 from ..types import Component
 from .drawing import parsing_map
 
-_EYES = (RINGS[Component.LEFT_EYE], RINGS[Component.RIGHT_EYE])
+EYES = (RINGS[Component.LEFT_EYE], RINGS[Component.RIGHT_EYE])
 _MARGIN = 0.1  # face sizes around mouth and eyes: lashes, corners, and where the landmarks are a little off
 
 
@@ -25,11 +25,11 @@ def focus(clip: dict[str, np.ndarray], frame: int) -> Tensor:
     landmarks, size = clip["landmarks"][frame], clip["images"].shape[1:3]
     drawn = parsing_map(landmarks, size).amax(0) > 0
     grown = F.max_pool2d(drawn.float()[None], 5, stride=1, padding=2)[0]
-    areas = [_around(landmarks, outlines, size) for outlines in ((OUTER_MOUTH,), _EYES)]
+    areas = [around(landmarks, outlines, size) for outlines in ((OUTER_MOUTH,), EYES)]
     return torch.stack([person, grown, *areas])
 
 
-def _around(landmarks: np.ndarray, outlines: Sequence[Sequence[int] | np.ndarray], size: tuple[int, int]) -> Tensor:
+def around(landmarks: np.ndarray, outlines: Sequence[Sequence[int] | np.ndarray], size: tuple[int, int]) -> Tensor:
     """(H, W), 1 within outlines and a margin around them."""
     mask = np.zeros(size, np.uint8)
     margin = max(round(2 * _MARGIN * face_size(landmarks)), 1)

@@ -13,6 +13,7 @@ import pytest
 from model_core.cli import main
 from model_core.commands.sweep import PAPER, SCALES, sweep_methods
 from model_core.evaluation.extractors import FoundLandmarks
+from model_core.evaluation.methods import copy_reference
 from model_core.models import PortraitModel, save_model
 
 
@@ -91,6 +92,31 @@ def test_the_scales_are_swept_and_plotted(evaluate: Any, tiny_dit: PortraitModel
     made = {name: scores[name]["psnr"] for name in swept}
     assert made["identity 1"] == made["motion 1"]
     assert len({round(value, 6) for value in made.values()}) == len(swept) - 1
+
+
+def test_seams_are_where_the_pipeline_begins_chunks(
+    evaluate: Any, tiny_model: PortraitModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of 16 make 12 and 12 of 24 frames, 9 and 9 of 18."""
+    from model_core.commands import evaluate as command
+
+    seen, summarise = [], command.summarise
+
+    def keep(name: str, clips: Any, *, seams: Any) -> Any:
+        seen.append(list(seams))
+        return summarise(name, clips, seams=seams)
+
+    monkeypatch.setattr(command, "summarise", keep)
+    monkeypatch.setattr(command, "methods_of", lambda model, sampling: dict.fromkeys("ab", copy_reference))
+    evaluate(tiny_model, "--frames", "18")
+    assert seen == [[9], [9]]
+
+
+def test_several_models_stand_beside_one_another(evaluate: Any, tiny_dit: PortraitModel, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_model(tiny_dit, other)
+    scores = evaluate(tiny_dit, "--model", str(tmp_path / "tiny-dit.safetensors"), str(other))
+    assert scores[str(other)]["psnr"] == scores["tiny-dit"]["psnr"]
 
 
 def test_the_papers_scales_are_its_own(tiny_dit: PortraitModel) -> None:
