@@ -1,4 +1,4 @@
-"""The command line: animate, compare, models, train, prepare, avatars, heads, evaluate, measure."""
+"""The command line: animate, compare, models, train, matting, prepare, avatars, heads, evaluate, measure."""
 
 from __future__ import annotations
 
@@ -338,6 +338,10 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, e.g. optim.steps=100"
     )
 
+    matting = commands.add_parser("matting", help="train the network that tells person from background; resumes")
+    matting.add_argument("config", help="YAML file, e.g. model_core/training/configs/matting.yaml")
+    matting.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of train")
+
     prepare = commands.add_parser("prepare", help="prepare a folder of real clips for training")
     prepare.add_argument("folder", help="clips, or folders with source, driving and target")
     prepare.add_argument("output", help="folder for the prepared clips (.npz)")
@@ -395,10 +399,9 @@ def _models(args: argparse.Namespace) -> None:
     run(args)
 
 
-def _train(args: argparse.Namespace) -> None:
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings of ``--set`` by dotted name."""
     from .plain import from_yaml
-    from .training.config import load_train_config
-    from .training.train import train
 
     overrides = {}
     for setting in args.set:
@@ -406,7 +409,20 @@ def _train(args: argparse.Namespace) -> None:
         if not separator:
             raise InputError(f"--set {setting}: write KEY=VALUE, e.g. optim.steps=100")
         overrides[key] = from_yaml(value, name=f"--set {key}")
-    print(f"wrote {train(load_train_config(args.config, overrides))}")
+    return overrides
+
+
+def _train(args: argparse.Namespace) -> None:
+    from .training.config import load_train_config
+    from .training.train import train
+
+    print(f"wrote {train(load_train_config(args.config, _overrides(args)))}")
+
+
+def _matting(args: argparse.Namespace) -> None:
+    from .training.matting.run import load_matting_config, train_matting
+
+    print(f"wrote {train_matting(load_matting_config(args.config, _overrides(args)))}")
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -458,6 +474,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "measure": _measure,
     "models": _models,
     "train": _train,
+    "matting": _matting,
     "prepare": _prepare,
     "avatars": _avatars,
     "heads": _heads,

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"types", "errors", "bounds"},
     "images": {"types", "errors", "files", "paths"},
     **{room: VOCABULARY for room in ROOMS},
-    "faces": VOCABULARY | {"weights.catalog", "motion.components"},
+    "faces": VOCABULARY | {"weights.catalog", "weights.io", "motion.components", "backbones.u_network"},
     "motion": VOCABULARY | {"warp"},
     "warp": VOCABULARY | {"motion.alignment", "motion.components", "motion.head"},
     "sampling": VOCABULARY | {"backbones.base"},

@@ -31,6 +31,7 @@ from ..warp import PortraitLayers, carry_pixels
 from ..warp.carrier import CarriedFrames, Carrier
 from ..warp.full_size import OutputSize
 from ..warp.portrait import Carried
+from ..warp.resampling import resampler_for
 from .cases import Case, Pair, exact_track
 
 Method = Callable[[Case], Tensor]
@@ -157,7 +158,7 @@ class _Known(PortraitLayers):
     known: Carried
 
     def on(self, device: torch.device | str) -> Carrier:
-        return _KnownCarrier(self, device)
+        return _KnownCarrier(self, resampler_for(device))
 
 
 class _KnownCarrier(Carrier):

@@ -1,10 +1,10 @@
-"""Which pixels of a portrait are the person: what a face parser labelled, or its face grown by GrabCut.
+"""Which pixels of a portrait are the person: its face grown by GrabCut, and by a small network where there is one.
 
-VividPortraits feeds foreground and background to different networks. Without a segmentation network the face's
-outline says where the person surely is; a rough head and shoulders say where the person may be; GrabCut (OpenCV)
-moves the border to where the colours change. A face parser's label map (facer) says more: what it labelled is the
-person, and above the chin nothing else is but what is close to it, such as ears; GrabCut has only the body left to
-find. A mask that the user brings always wins.
+VividPortraits feeds foreground and background to different networks. The face's outline says where the person surely
+is; a rough head and shoulders say where the person may be; GrabCut (OpenCV) moves the border to where the colours
+change. That is the answer, or the first guess of a network (matting.py) that finds where hair and clothes end. A face
+parser's label map (facer) says more: what it labelled is the person, and above the chin nothing else is but what is
+close to it, such as ears. A mask that the user brings always wins.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..images import to_uint8
 from ..types import Component, FaceTrack
+from .matting import SIDE, bundled_network, enlarged, refine
 
-_WORKING_SIDE = 256  # GrabCut's time grows with the pixels, and the mask is soft anyway
+GUESS_SCALE = 0.75
+"""Of the picture that the network sees: on how small a one GrabCut makes its first guess."""
 _ITERATIONS = 4
+_TOUCHING = 0.3  # alpha from which on neighbours hang together
 _NEAR = 0.15  # widths of the face around what a parser labelled that may belong to the person too
 
 _TURN = np.arange(48) * (2 * np.pi / 48)
@@ -60,17 +63,44 @@ def estimate_foreground(image: Tensor, track: FaceTrack, *, mask: Tensor | None 
     if not torch.isfinite(image).all():
         raise InputError("foreground: the image has NaN or infinite pixels; check how it was made")
     pixels = to_uint8(image)[0]
-    scale = min(1.0, _WORKING_SIDE / max(height, width))
+    scale = min(1.0, SIDE / max(height, width))
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     points = track.landmarks[0, :, :2] * np.array((size[0] / width, size[1] / height))
-    labels = None
-    if track.label_maps is not None:
-        labels = cv2.resize(track.label_maps[0], size, interpolation=cv2.INTER_NEAREST)
+    labels = None if track.label_maps is None else track.label_maps[0]
+    network = bundled_network()
+    if network is None:
+        guess = first_guess(small, points, labels=labels)
+        full = cv2.resize(guess, (width, height), interpolation=cv2.INTER_LINEAR).clip(0.0, 1.0)
+    else:
+        guess = first_guess(small, points, labels=labels, scale=GUESS_SCALE)
+        alpha = _with_what_is_sure(refine(network, small, points, guess), points, labels)
+        full = enlarged(alpha, small, pixels)
+    return torch.from_numpy(full)[None, None].to(image.device)
+
+
+def first_guess(
+    pixels: np.ndarray, points: np.ndarray, *, labels: np.ndarray | None = None, scale: float = 1.0
+) -> np.ndarray:
+    """The person by colours alone, which is rough where hair or clothes look like what is behind them.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        points: (478, 2) landmarks in their pixels.
+        labels: uint8 label map of a face parser, of any size.
+        scale: of the picture that GrabCut works on; its time grows with the pixels.
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    height, width = pixels.shape[:2]
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    points = points * np.array((size[0] / width, size[1] / height))
+    if labels is not None:
+        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     person = _segment(small, person_prior(points, small.shape[:2], labels=labels))
     soft = cv2.GaussianBlur(person.astype(np.float32), (0, 0), max(min(size) / 200.0, 0.5))
-    full = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR).clip(0.0, 1.0)
-    return torch.from_numpy(full)[None, None].to(image.device)
+    return cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR).clip(0.0, 1.0)
 
 
 def person_prior(points: np.ndarray, size: tuple[int, int], *, labels: np.ndarray | None = None) -> np.ndarray:
@@ -102,6 +132,32 @@ def person_prior(points: np.ndarray, size: tuple[int, int], *, labels: np.ndarra
         classes[labelled] = cv2.GC_FGD
     _fill(classes, chin + _TRUNK * unit, cv2.GC_FGD)
     return classes
+
+
+def _with_what_is_sure(alpha: np.ndarray, points: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Alpha (h, w) that the network cannot have wrong: 1 in the face, and what a parser's labels say around it.
+
+    What does not hang together with the face is somebody else, or nobody.
+    """
+    height, width = alpha.shape
+    if labels is None:
+        face = np.zeros(alpha.shape, np.uint8)
+        hull = cv2.convexHull(points.astype(np.float32))[:, 0]
+        _fill(face, hull + (hull.mean(axis=0) - hull) * 0.06, 1)
+        sure = face > 0
+    else:
+        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+        classes = person_prior(points, alpha.shape, labels=labels)
+        labelled = (labels != Component.BACKGROUND).astype(np.uint8)
+        sure = cv2.erode(labelled, np.ones((3, 3), np.uint8)) > 0
+        chin = points[:, 1].max()
+        alpha = np.where((classes == cv2.GC_BGD) & (np.arange(height)[:, None] < chin), 0, alpha)
+    alpha = np.where(sure, 1, alpha).astype(np.float32)
+    if not sure.any():
+        return alpha
+    together = _component(alpha > _TOUCHING, sure)
+    near = cv2.dilate(together.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return alpha * near
 
 
 def _segment(pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:

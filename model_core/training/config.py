@@ -194,7 +194,7 @@ class TrainConfig:
             )
 
 
-def _build(cls: type[Any], values: Any, where: str) -> Any:
+def build_settings(cls: type[Any], values: Any, where: str) -> Any:
     """A dataclass from a part of the file; what does not belong there is an InputError."""
     if not isinstance(values, dict):
         raise InputError(f"{where}: settings are needed here, not {shown(values)}")
@@ -253,19 +253,25 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
     target[last] = value
 
 
+def read_settings(path: str | Path, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The settings of a YAML file, with dotted ones that win over it, such as ``{"optim.steps": 100}``."""
+    values = _read(path)
+    for key, value in (overrides or {}).items():
+        _override(values, key, value)
+    return values
+
+
 def load_train_config(path: str | Path, overrides: dict[str, Any] | None = None) -> TrainConfig:
     """Read a run from YAML; settings that are unknown, missing or of the wrong type are an InputError.
 
     Args:
         overrides: dotted settings that win over the file, e.g. ``{"optim.steps": 100}``.
     """
-    values = _read(path)
-    for key, value in (overrides or {}).items():
-        _override(values, key, value)
+    values = read_settings(path, overrides)
     try:
         values["model"] = _model_config(values, "model")
         parts = {"data": DataConfig, "optim": OptimConfig, "condition": ConditionConfig}
-        built = {name: _build(cls, values.get(name, {}), name) for name, cls in parts.items()}
-        return cast(TrainConfig, _build(TrainConfig, {**values, **built}, "settings"))
+        built = {name: build_settings(cls, values.get(name, {}), name) for name, cls in parts.items()}
+        return cast(TrainConfig, build_settings(TrainConfig, {**values, **built}, "settings"))
     except (InputError, CheckpointError) as error:
         raise InputError(f"training config {path}: {error}") from error

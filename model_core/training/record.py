@@ -42,10 +42,21 @@ def take_up(config: TrainConfig, exported: Path, *, processes: int) -> None:
         InputError: names the settings that make it another run than the one in the folder, or the file that is in
             the way; nothing is changed.
     """
-    folder = Path(config.output)
-    given = [(name, getattr(config, name)) for name in ("init_from", "base_from")]
-    refuse_overwriting([("the trained model", exported)], [(name, path) for name, path in given if _is_file(path)])
-    now = _settings(config, processes)
+    given = {name: getattr(config, name) for name in ("init_from", "base_from")}
+    take_up_settings(Path(config.output), _settings(config, processes), exported, given=given)
+
+
+def take_up_settings(
+    folder: Path, now: Mapping[str, Any], exported: Path, *, given: Mapping[str, str | None] | None = None
+) -> None:
+    """The same for a run of any kind.
+
+    Args:
+        now: its settings by dotted name, as JSON knows them.
+        given: files by the setting that names them, which must not be overwritten.
+    """
+    inputs = [(name, path) for name, path in (given or {}).items() if _is_file(path)]
+    refuse_overwriting([("the trained model", exported)], inputs)
     if found_checkpoints(folder):
         _check_same(folder, _read(folder / _RECORD), now)
     elif in_the_way := [path.name for path in (exported, folder / LOG) if path.exists() and not _begun(path)]:

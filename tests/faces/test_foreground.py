@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from model_core.errors import InputError
+from model_core.faces import foreground
 from model_core.faces.foreground import estimate_foreground
+from model_core.faces.matting import MattingNetwork
+from model_core.images import to_uint8
 from model_core.types import Component, FaceTrack, PersonPart
 
 SIZE = 128
@@ -113,3 +116,52 @@ def test_bad_input_is_named(portrait: tuple[Tensor, np.ndarray]) -> None:
         estimate_foreground(image, face_track(), mask=torch.ones(1, 1, 4, 4))
     with pytest.raises(InputError, match="the face found in it"):
         estimate_foreground(image[..., :100], face_track())
+
+
+class Everywhere(MattingNetwork):
+    """Sees the person in every pixel."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return torch.full_like(pictures[:, :1], 20.0)
+
+
+class Nowhere(MattingNetwork):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return torch.full_like(pictures[:, :1], -20.0)
+
+
+def test_without_a_network_the_guess_is_the_answer(
+    portrait: tuple[Tensor, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreground, "bundled_network", lambda: None)
+    pixels = to_uint8(portrait[0])[0]
+    guess = foreground.first_guess(pixels, face_track().landmarks[0, :, :2])
+    np.testing.assert_array_equal(estimate_foreground(portrait[0], face_track())[0, 0].numpy(), guess)
+
+
+def test_a_network_has_its_say_but_the_face_is_the_person(
+    portrait: tuple[Tensor, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreground, "bundled_network", Everywhere)
+    assert estimate_foreground(portrait[0], face_track()).min() > 0.99
+    monkeypatch.setattr(foreground, "bundled_network", Nowhere)
+    found = estimate_foreground(portrait[0], face_track())[0, 0].numpy()
+    assert found[40:70, 54:74].min() == 1 and found[:25].max() == 0 and found[100:].max() == 0
+
+
+def test_labels_hold_whatever_the_network_says(
+    portrait: tuple[Tensor, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    labels[15:80, 40:90] = PersonPart.HAIR
+    track = replace(face_track(), label_maps=labels[None])
+    monkeypatch.setattr(foreground, "bundled_network", Nowhere)
+    assert estimate_foreground(portrait[0], track)[0, 0, 17:78, 42:88].min() == 1
+    monkeypatch.setattr(foreground, "bundled_network", Everywhere)
+    assert estimate_foreground(portrait[0], track)[0, 0, 15:60, :20].max() == 0
+
+
+def test_a_mask_wins_over_the_network(portrait: tuple[Tensor, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreground, "bundled_network", Nowhere)
+    mask = torch.rand(1, 1, SIZE, SIZE)
+    assert torch.equal(estimate_foreground(portrait[0], face_track(), mask=mask), mask)
