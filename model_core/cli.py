@@ -190,6 +190,8 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--seed", type=int, default=0, help="of the first clip; from 10000000 on they are held out")
     clips.add_argument("--frames", type=int, default=10, help="of each clip, after the portrait")
     clips.add_argument("--size", type=int, default=256)
+    clips.add_argument("--photos", metavar="FOLDER", help="photographs whose faces the heads wear")
+    clips.add_argument("--photo-share", type=float, default=1.0, help="of the clips that show one (default 1)")
 
 
 def _add_measure(commands: Any) -> None:
