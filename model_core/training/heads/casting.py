@@ -18,9 +18,8 @@ from .studio import Person
 from .surroundings import backdrop
 
 _SURROUNDED = 0.75
-"""Share of the people who keep the hair and clothes of their photograph."""
-_IN_PLACE = 0.7
-"""Share of these who also stay where it was taken."""
+"""Share of the people who keep the hair and clothes of their photograph, and stay where it was taken: clothes that the
+mask misses are in the background, and would be missed before another one."""
 _AS_TAKEN = 0.5
 """Share of the portraits that show the photograph's own expression and turn."""
 _TURNS = 0.75
@@ -46,7 +45,7 @@ class Casting:
         """
         number = int(random.integers(len(self.photos.usable)))
         surrounded = not bare and random.random() < _SURROUNDED
-        in_place, as_taken = random.random() < _IN_PLACE, random.random() < _AS_TAKEN
+        as_taken = random.random() < _AS_TAKEN
         lighting, shading = photo_lighting(random), float(random.uniform(0.15, 0.4))
         if random.random() >= self.share:
             return Role(person, None, None, False)
@@ -60,7 +59,7 @@ class Casting:
             rest={},
             lighting=lighting,
         )
-        return Role(made, self, number if in_place and skin.card is not None else None, as_taken)
+        return Role(made, self, number if skin.card is not None else None, as_taken)
 
 
 @dataclass(frozen=True)

@@ -80,15 +80,14 @@ def paint_from_photograph(
         neck: whether what the photograph shows below the chin is taken, such as a collar.
     """
     own = sample_skin(renderer, head, atlas, photo, fit, atlas.at_texels)
-    taken = own.weight if neck else own.weight * (atlas.at_texels(head.neutral)[:, 1] > _CHIN)
-    weight = atlas.spread(taken[:, None])[..., 0]
+    wanted = np.ones_like(own.weight) if neck else atlas.at_texels(head.neutral)[:, 1] > _CHIN
+    weight = atlas.spread((own.weight * wanted)[:, None])[..., 0]
     base = filled(atlas.spread(own.colour), weight)
     other = sample_skin(renderer, head, atlas, photo, fit, lambda values: atlas.at_texels(values[atlas.mirror]))
-    seen = atlas.spread(other.weight[:, None])[..., 0]
+    seen = atlas.spread((other.weight * wanted)[:, None])[..., 0]
     mirrored = filled(atlas.spread(other.colour), seen)
-    ratio = np.log(np.maximum(mirrored, 1e-3)) - np.log(
-        np.maximum(cv2.GaussianBlur(mirrored, (0, 0), _STRUCTURE), 1e-3)
-    )
+    coarse = cv2.GaussianBlur(mirrored, (0, 0), _STRUCTURE)
+    ratio = np.log(np.maximum(mirrored, 1e-3)) - np.log(np.maximum(coarse, 1e-3))
     share = (seen * (1 - weight))[..., None]
     return np.asarray(base * np.exp(ratio.clip(-1, 1) * share), np.float32)
 
