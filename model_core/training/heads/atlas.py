@@ -128,9 +128,10 @@ def _filled(sums: np.ndarray, weight: np.ndarray) -> np.ndarray:
         share = np.minimum(weight, 1)[..., None]
         return np.asarray(mean * share + middle * (1 - share), np.float32)
     size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
-    smaller, coarse = cv2.pyrDown(sums, dstsize=size), cv2.pyrDown(weight, dstsize=size)
+    channels = sums.shape[2]  # OpenCV drops a single one
+    smaller, coarse = cv2.pyrDown(sums, dstsize=size).reshape(*size[::-1], channels), cv2.pyrDown(weight, dstsize=size)
     full = np.maximum(coarse, 1e-6) / np.minimum(2 * coarse, 1).clip(1e-6)  # half a weight is enough to know a value
     below = _filled(smaller / full[..., None], coarse / full)
-    above = cv2.pyrUp(below, dstsize=weight.shape[::-1])
+    above = cv2.pyrUp(below, dstsize=weight.shape[::-1]).reshape(*weight.shape, channels)
     share = np.minimum(weight, 1)[..., None]
     return np.asarray(mean * share + above * (1 - share), np.float32)
