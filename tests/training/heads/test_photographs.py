@@ -13,7 +13,7 @@ from model_core.faces.analyzer import FaceDetection
 from model_core.training.heads.atlas import SIDE, TILES, Atlas, filled, skin_atlas
 from model_core.training.heads.casting import Casting
 from model_core.training.heads.dataset import make_clip
-from model_core.training.heads.fit import HeadFit, HeadFitter
+from model_core.training.heads.fit import HeadFit
 from model_core.training.heads.ict import Head
 from model_core.training.heads.landmarks import framed, landmarks_in_picture, landmarks_in_space
 from model_core.training.heads.paint import Look, paint_skin, painted, turned
