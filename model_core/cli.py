@@ -243,6 +243,8 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     )
     clips.add_argument("--frames", type=int, default=10, help="frames of each clip, after the portrait")
     clips.add_argument("--size", type=int, default=256, help=_SIDE)
+    clips.add_argument("--photos", metavar="FOLDER", help="photographs whose faces the heads wear")
+    clips.add_argument("--photo-share", type=float, default=1.0, help="share of the clips that wear one (default 1)")
 
 
 def _add_measure(commands: Any) -> None:

@@ -11,10 +11,12 @@ from ..bounds import Bounds
 from ..faces.mediapipe_backend import MediaPipeAnalyzer
 from ..files import refuse_overwriting
 from ..paths import writable_file, writable_folder
+from ..training.heads.casting import Casting
 from ..training.heads.correspondence import find_points, see_heads, write_table
 from ..training.heads.dataset import write_head
 from ..training.heads.demo import DRIVING, PORTRAIT, write_demo
-from ..training.heads.ict import load_head
+from ..training.heads.ict import Head, load_head
+from ..training.heads.photo_pool import PhotoPool
 from ..training.heads.render import Renderer
 from .settings import check_option
 
@@ -58,7 +60,20 @@ def _clips(args: argparse.Namespace) -> None:
         check_option(args, name, Bounds(1, most))
     output = writable_folder(args.output, name="output")
     head = load_head(Path(args.ict))
+    casting = _casting(args, head)
     with Renderer() as renderer:
         for seed in tqdm(range(args.seed, args.seed + args.count), desc="heads"):
-            write_head(output, renderer, head, seed, frames=args.frames, size=args.size)
+            write_head(output, renderer, head, seed, frames=args.frames, size=args.size, casting=casting)
     print(f"clips in {output}")
+
+
+def _casting(args: argparse.Namespace, head: Head) -> Casting | None:
+    """The photographs that can be worn; the others are named."""
+    check_option(args, "photo_share", Bounds(0, 1))
+    if args.photos is None:
+        return None
+    photos = PhotoPool(Path(args.photos), head, MediaPipeAnalyzer())
+    for refusal in photos.refused:
+        print(f"left out {refusal.name}: {refusal.reason}")
+    print(f"{len(photos.usable)} photographs of {len(photos.usable) + len(photos.refused)} are used")
+    return Casting(photos, args.photo_share)

@@ -72,7 +72,7 @@ def check_option(args: argparse.Namespace, name: str, bounds: Bounds) -> None:
         InputError: names the option.
     """
     value = getattr(args, name)
-    remedy = "" if value is None else misfit(value, Annotated[int, bounds])
+    remedy = "" if value is None else misfit(value, Annotated[type(value), bounds])
     if remedy:
         raise InputError(f"--{name.replace('_', '-')} {shown(value)}: {remedy}")
 

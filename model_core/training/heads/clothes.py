@@ -40,8 +40,13 @@ def jumper(positions: np.ndarray, colour: Colour, *, neckline: float = -11.4) ->
 
 def covered(head: Head, skin: Surface, *, ears: bool) -> Surface:
     """The skin without what lies under the jumper and, where hair hides them, without the ears."""
+    return replace(skin, triangles=skin.triangles[covered_triangles(head, skin, ears=ears)])
+
+
+def covered_triangles(head: Head, skin: Surface, *, ears: bool = False) -> np.ndarray:
+    """(T,) bool: the triangles that ``covered`` keeps."""
     x, y, z = np.moveaxis(head.neutral[skin.triangles], -1, 0)
     kept = (y > -9.8) | ((np.hypot(x / 7.0, (z + 2.2) / 9.0) < 1) & (y > -15.0))
     if ears:
         kept &= ~((abs(x) > _EARS) & (abs(y - 1.0) < 5.0) & (abs(z) < 4.5))
-    return replace(skin, triangles=skin.triangles[kept.any(axis=1)])
+    return np.asarray(kept.any(axis=1))

@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from ..clips import write_clip
 from .backdrops import random_backdrop
+from .casting import Casting, Role
 from .grading import random_grading
 from .ict import Head
 from .landmarks import framed, landmarks_in_picture, landmarks_in_space
@@ -24,12 +25,21 @@ HELD_OUT_SEED = 10_000_000
 """Seeds from here on are never trained on."""
 _FACE_SHARE = 0.48
 """Height of the face as a share of the picture, as ``faces/framing.py`` frames portraits."""
+_CASTING = 1
+"""Number of the random stream that photographs are drawn from, beside the one of a painted clip."""
 _SHADOWS = Shadows(lamp_samples=3, sky_samples=16, side=256)
 _DRIVER_SHADOWS = Shadows(lamp_samples=3, sky_samples=16, side=256, fixed=Pose({"jawOpen": 0.4, "eyeWideLeft": 0.5}))
 
 
 def make_clip(
-    renderer: Renderer, head: Head, seed: int, *, frames: int = 10, size: int = 256, driven: bool = True
+    renderer: Renderer,
+    head: Head,
+    seed: int,
+    *,
+    frames: int = 10,
+    size: int = 256,
+    driven: bool = True,
+    casting: Casting | None = None,
 ) -> dict[str, np.ndarray]:
     """A portrait of somebody, and what they do afterwards.
 
@@ -37,6 +47,7 @@ def make_clip(
         frames: of the performance; the portrait, which is not part of it, comes first.
         driven: whether somebody else performs the same, as masked frames need it. Only their face counts, so they
             have no hair.
+        casting: photographs whose people appear; None paints everybody.
     Returns:
         the arrays of a prepared clip of 1 + ``frames`` frames, as clips.py lists them.
     """
@@ -44,7 +55,14 @@ def make_clip(
     poses = [random_portrait(random), *random_track(random, frames)]
     person = random_person(random)
     backdrop = random_backdrop(random, (size, size))
-    studio = _studio(renderer, head, person, random, size, backdrop)
+    role = Role(person, None, None, False)
+    chance = np.random.default_rng([seed, _CASTING])  # of its own: painted clips stay as they are
+    if casting is not None:
+        role = casting.cast(renderer, chance, person)
+    poses = role.poses(poses)
+    studio = _studio(renderer, head, role.person, random, size, backdrop)
+    place = role.background(studio.camera)
+    studio.background = backdrop if place is None else place
     graded = random_grading(random)
     drawn = [studio.picture_and_cut(pose) for pose in poses]
     arrays = {
@@ -55,6 +73,8 @@ def make_clip(
     }
     if driven:
         stranger = replace(random_person(random), style=None, lighting=random_lighting(random))
+        if casting is not None:
+            stranger = casting.cast(renderer, chance, stranger, bare=True).person
         driver = _studio(renderer, head, stranger, random, size, backdrop, _DRIVER_SHADOWS)
         recoloured = random_grading(random)
         pictures = [recoloured(driver.picture(pose, supersampling=1)) for pose in poses]
@@ -63,11 +83,20 @@ def make_clip(
     return arrays
 
 
-def write_head(folder: Path, renderer: Renderer, head: Head, seed: int, *, frames: int = 10, size: int = 256) -> Path:
+def write_head(
+    folder: Path,
+    renderer: Renderer,
+    head: Head,
+    seed: int,
+    *,
+    frames: int = 10,
+    size: int = 256,
+    casting: Casting | None = None,
+) -> Path:
     """Write one clip as ``<seed>.npz``; one that is already there is left as it is."""
     path = folder / f"{seed:08d}.npz"
     if not path.exists():
-        write_clip(path, make_clip(renderer, head, seed, frames=frames, size=size))
+        write_clip(path, make_clip(renderer, head, seed, frames=frames, size=size, casting=casting))
     return path
 
 

@@ -39,7 +39,7 @@ def landmarks_in_space(head: Head, positions: np.ndarray, pose: Pose, *, iris_ra
     Returns:
         (478, 3).
     """
-    marks = _with_lips_closed(mesh_points().of(positions), mesh_points().of(head.neutral))
+    marks = with_lips_closed(mesh_points().of(positions), mesh_points().of(head.neutral))
     turn = gaze_turn(pose.gaze)
     for side, centre in IRISES.items():
         ring = slice(centre, centre + 5)
@@ -50,7 +50,7 @@ def landmarks_in_space(head: Head, positions: np.ndarray, pose: Pose, *, iris_ra
     return turned(marks, yaw=yaw, pitch=pitch, roll=roll)
 
 
-def _with_lips_closed(marks: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def with_lips_closed(marks: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """The landmarks (478, 3) with lips that touch where they do at rest.
 
     The points were found on open mouths. Their places roll inwards when lips close, and then no longer meet, where a

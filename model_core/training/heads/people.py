@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.random import Generator
 
@@ -75,6 +77,22 @@ def random_lighting(random: Generator) -> Lighting:
         sky=_as_colour(sky),
         ground=_as_colour(sky * random.uniform(0.3, 0.75) * _tint(random, 0.12)),
         exposure=float(random.uniform(0.9, 1.45)),
+    )
+
+
+def photo_lighting(random: Generator) -> Lighting:
+    """Light of strength 1 on what faces the viewer: a photograph's own light is in its colours already."""
+    light = random_lighting(random)
+    lamps = light.lamps / np.linalg.norm(light.lamps, axis=1, keepdims=True)
+    wrap = 0.3
+    lit = (light.colours * ((lamps[:, 2:] + wrap) / (1 + wrap) ** 2).clip(0, 1)).sum(axis=0)
+    level = float((lit + (np.array(light.sky) + np.array(light.ground)) / 2).mean())
+    return replace(
+        light,
+        colours=light.colours / level,
+        sky=_as_colour(np.array(light.sky) / level),
+        ground=_as_colour(np.array(light.ground) / level),
+        exposure=1.0,
     )
 
 

@@ -189,3 +189,11 @@ def tone_mapped(colours: np.ndarray, exposure: float) -> np.ndarray:
     light = np.maximum(colours * exposure, 0)
     light = np.where(light < 0.6, light, 0.6 + 0.4 * (1 - np.exp(-(light - 0.6) / 0.4)))
     return np.where(light < 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-6) ** (1 / 2.4) - 0.055)
+
+
+def radiance(picture: np.ndarray) -> np.ndarray:
+    """The linear light that ``tone_mapped`` shows as these sRGB values (..., 3) in [0, 1], at an exposure of 1."""
+    seen = np.minimum(picture, 0.998)
+    light = np.where(seen < 0.04045, seen / 12.92, ((np.maximum(seen, 0) + 0.055) / 1.055) ** 2.4)
+    bright = 0.6 - 0.4 * np.log(np.maximum(1 - (light - 0.6) / 0.4, 1e-3))
+    return np.asarray(np.where(light < 0.6, light, bright), np.float32)

@@ -10,8 +10,8 @@ import numpy as np
 SKIN_CORNER = (-10.0, -14.0)
 """x and y in cm of the head at rest where its painted picture begins."""
 
-Kind = Literal["skin", "eye", "strands", "wet", "cloth", "lashes"]
-KINDS: tuple[Kind, ...] = ("skin", "eye", "strands", "wet", "cloth", "lashes")
+Kind = Literal["skin", "eye", "strands", "wet", "cloth", "lashes", "photo", "card"]
+KINDS: tuple[Kind, ...] = ("skin", "eye", "strands", "wet", "cloth", "lashes", "photo", "card")
 _NEAR, _FAR = 10.0, 200.0
 
 
@@ -23,7 +23,8 @@ class Surface:
         kind: how light acts on it.
         positions: (V, 3) float32 in cm, y up, z towards the viewer.
         triangles: (T, 3) int32.
-        albedo: (V, 4) float32, linear red, green, blue; for skin the last says how far the painted map covers it.
+        albedo: (V, 4) float32, linear red, green, blue; for skin the last says how far the painted map covers it,
+            for photographs how much of the light here is added to theirs.
         rest: (V, 3), where textures are looked up: positions of the head at rest; of an eyeball, from its middle.
         normals: (V, 3); None computes them.
         along: (V, 3), the direction of a strand.

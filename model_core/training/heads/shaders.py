@@ -18,7 +18,7 @@ void main() {
 
 FRAGMENT = """
 #version 330
-const int SKIN = 0, EYE = 1, STRANDS = 2, WET = 3, CLOTH = 4, LASHES = 5;
+const int SKIN = 0, EYE = 1, STRANDS = 2, WET = 3, CLOTH = 4, LASHES = 5, PHOTO = 6, CARD = 7;
 uniform int kind;
 uniform vec3 eye;                        // the camera's place
 uniform vec3 lamps[3]; uniform vec3 colours[3];
@@ -115,6 +115,12 @@ void main() {
     else if (kind == WET) colour = paint.rgb * (diffuse(n, vec3(0.2, 0.12, 0.1)) + ambient(n))
                                   + glossy(n, v, 60.0) * 1.6 * seen.w;
     else if (kind == LASHES) colour = paint.rgb * (ambient(n) + 0.5);
+    else if (kind == PHOTO || kind == CARD) {          // its light is in the photograph already
+        vec4 map = texture(skin, (home.xy - skin_frame.xy) * skin_frame.zw);
+        if (map.a < 0.5) discard;
+        float light = dot(diffuse(n, vec3(0.3)) + ambient(n), vec3(1.0 / 3.0));
+        colour = map.rgb * paint.rgb * mix(1.0, clamp(light, 0.2, 1.6), paint.a);
+    }
     else if (kind == CLOTH) {
         n = bumped(n, home, 6.0, 0.5);
         float fuzz = pow(1.0 - max(dot(n, v), 0.0), 3.0);

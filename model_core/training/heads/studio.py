@@ -12,6 +12,7 @@ from .hair import Style, hair, thinned
 from .ict import Head
 from .paint import Colour, Look, paint_skin, painted, turned
 from .performance import Pose
+from .photo_skin import PhotoSkin
 from .render import Renderer
 from .scene import Camera, Lighting, Optics, Surface, compacted
 from .shadow import with_shadows
@@ -27,6 +28,7 @@ class Person:
         rest: coefficients that they always have, such as closed lips.
         clothes, neckline: colour of the jumper, and the height of its collar in cm.
         background: colour behind, where it is brightest.
+        photo: skin and identity out of a photograph, instead of those of ``look`` and ``identity_seed``.
     """
 
     identity_seed: int
@@ -39,6 +41,7 @@ class Person:
     neckline: float = -11.4
     background: Colour = (0.22, 0.24, 0.26)
     lighting: Lighting = field(default_factory=Lighting)
+    photo: PhotoSkin | None = None
 
 
 @dataclass(frozen=True)
@@ -75,21 +78,22 @@ class Studio:
     ) -> None:
         self.renderer, self.head, self.person, self.camera = renderer, head, person, camera
         self.shadows = shadows or Shadows()
-        weights = np.random.default_rng(person.identity_seed).normal(size=len(head.identity))
-        self.shape = head.shape(weights * person.strength)
+        self.shape = head.shape(_identity(head, person))
         at_rest = head.expressed(self.shape, person.rest)
-        self.skin = paint_skin(person.look)
-        self.clothes = jumper(at_rest, person.clothes, neckline=person.neckline)
+        photo = person.photo
+        self.skin = paint_skin(person.look) if photo is None else photo.skin
+        dressed = photo is not None and photo.card is not None
+        self.clothes = [] if dressed else [jumper(at_rest, person.clothes, neckline=person.neckline)]
         self.background = _wall(camera.size, person.background) if background is None else background
         self.hair: list[Surface] = []
         if person.style is not None:
             strands = hair(head, at_rest, person.style)
             skin, *_ = self._body(Pose())
             # hair turns with the head, so what lies in its shadow hardly changes
-            self.hair = self._lit([strands], [strands, skin, self.clothes])
+            self.hair = self._lit([strands], [strands, skin, *self.clothes])
         self.fixed_light: list[np.ndarray | None] | None = None
         if self.shadows.fixed is not None:
-            body = [*self._body(self.shadows.fixed), self.clothes]
+            body = [*self._body(self.shadows.fixed), *self.clothes]
             self.fixed_light = [part.light for part in self._lit(body, [*body, *self.hair])]
 
     def picture(self, pose: Pose, *, supersampling: int = 2) -> np.ndarray:
@@ -101,7 +105,7 @@ class Studio:
         yaw, pitch, roll = pose.turn
         body = turned([*self._body(pose), *self.hair], yaw=yaw, pitch=pitch, roll=roll)
         strands = body[len(body) - len(self.hair) :]
-        body = [*body[: len(body) - len(self.hair)], self.clothes]
+        body = [*body[: len(body) - len(self.hair)], *self.clothes]
         if self.fixed_light is None:
             body = self._lit(body, [*body, *strands])
         else:
@@ -134,7 +138,7 @@ class Studio:
         casters = [
             thinned(part, style.points, keep=8) if style is not None and part.kind == "strands" else part
             for part in around
-            if part.kind in ("skin", "strands", "cloth")
+            if part.kind in ("skin", "strands", "cloth", "photo")
         ]
         return with_shadows(
             self.renderer,
@@ -148,9 +152,17 @@ class Studio:
 
     def _body(self, pose: Pose) -> list[Surface]:
         skin, *others = painted(self.head, self.positions(pose), self.person.look, gaze=pose.gaze)
-        style = self.person.style
+        style, photo = self.person.style, self.person.photo
+        if photo is not None:
+            return [compacted(part) for part in photo.dressed(self.head, skin, others)]
         skin = covered(self.head, skin, ears=style is not None and style.parting is not None)
         return [compacted(part) for part in (skin, *others)]
+
+
+def _identity(head: Head, person: Person) -> np.ndarray:
+    if person.photo is not None:
+        return person.photo.identity
+    return np.random.default_rng(person.identity_seed).normal(size=len(head.identity)) * person.strength
 
 
 def _wall(size: tuple[int, int], colour: Colour) -> np.ndarray:
