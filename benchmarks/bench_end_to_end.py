@@ -25,7 +25,7 @@ _STAGES = {
     "read the portrait": (("portraits.py", "analyze_portrait"),),
     "find the driver's face": (("faces/analyze.py", "detect_faces"),),
     "retarget": (("motion/retarget.py", "retarget"),),
-    "carry at the model's size": (("model_core/pipeline.py", "carried_baseline"),),
+    "carry at the model's size": (("model_core/pipeline.py", "carry_reference"),),
     "network": (("sampling/loop.py", "sample"),),
     "decode": (("model_core/pipeline.py", "decode"),),
     "carry at the portrait's size": (("warp/full_size.py", "frames"),),

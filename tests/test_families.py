@@ -15,8 +15,8 @@ from model_core.config import SamplingConfig
 from model_core.errors import CheckpointError, InputError
 from model_core.families import check_config, check_sampling
 from model_core.models import FLOAT8, PortraitModel, listed_models, load_model, save_model
-from model_core.pipeline import animate
 from model_core.types import FaceTrack
+from tests.whole_line import all_frames
 
 
 @pytest.fixture(params=["tiny_model", "tiny_dit"])
@@ -27,7 +27,7 @@ def model(request: pytest.FixtureRequest) -> PortraitModel:
 def run(model: PortraitModel, make_track: Callable[..., FaceTrack], frames: int = 8, **settings: object) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     image, driving = (torch.rand(n, 3, 64, 64, generator=generator) * 2 - 1 for n in (1, frames))
-    chunks = animate(
+    return all_frames(
         model,
         image,
         make_track(frames),
@@ -36,7 +36,6 @@ def run(model: PortraitModel, make_track: Callable[..., FaceTrack], frames: int 
         framing="full",
         driving_frames=driving,
     )
-    return torch.cat(list(chunks))
 
 
 def test_a_clip_of_several_chunks(model: PortraitModel, make_track: Callable[..., FaceTrack]) -> None:

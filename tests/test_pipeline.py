@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,19 @@ from model_core.motion.parsing_map import label_map
 from model_core.motion.scenes import MotionSettings, PlacedMotion, place_scenes
 from model_core.pipeline import (
     DrivingMotion,
+    FinishedChunk,
+    Plan,
     animate,
-    carried_baseline,
+    baseline_of,
+    carry_reference,
     clip_chunks,
+    drive,
     encode_reference,
-    prepare_motion,
-    sample_chunks,
-    sample_clip,
+    finisher_of,
 )
 from model_core.sampling import carry_history
 from model_core.types import FaceTrack, MotionSignal, ReferenceInputs, StepEvent
+from tests.whole_line import all_frames, all_latents, chunks_of_frames, latents_of, signal_of
 
 Animate = Callable[..., Tensor]
 
@@ -46,10 +49,8 @@ def animated(tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[.
     def run(frames: int, *, driving: FaceTrack | None = None, observer: Any = None, **settings: Any) -> Tensor:
         sampling = dataclasses.replace(tiny_model.config.sampling, **settings)
         driving = driving or make_track(frames)
-        chunks = animate(
-            tiny_model, portrait, driving, track=make_track(1), sampling=sampling, observer=observer, framing="full"
-        )
-        return torch.cat(list(chunks))
+        told = {} if observer is None else {"observer": observer}
+        return all_frames(tiny_model, portrait, driving, track=make_track(1), sampling=sampling, framing="full", **told)
 
     return run
 
@@ -64,7 +65,7 @@ def test_every_driving_frame_becomes_one_frame_in_range(animated: Animate, frame
 def test_frames_come_chunk_by_chunk(
     tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
 ) -> None:
-    chunks = animate(tiny_model, portrait, make_track(13), track=make_track(1))
+    chunks = chunks_of_frames(tiny_model, portrait, make_track(13), track=make_track(1))
     assert [len(chunk) for chunk in chunks] == [4, 4, 5]
 
 
@@ -97,8 +98,8 @@ def test_history_is_the_end_of_the_chunk_before(
 ) -> None:
     prepared = count(monkeypatch, tiny_model.backbone, "prepare")
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
-    motion = prepare_motion(tiny_model, make_track(12), reference=reference.track)
-    first, _ = sample_chunks(tiny_model, reference, motion, tiny_model.config.sampling)
+    motion = signal_of(tiny_model, make_track(12), reference=reference.track)
+    first, _ = latents_of(tiny_model, reference, motion, tiny_model.config.sampling)
     (_,), (second,) = prepared
     assert torch.equal(second.history.latents, first[0, -2:])
     assert torch.equal(second.history.motion, motion.frames[4:6])
@@ -115,12 +116,13 @@ def test_a_frames_noise_does_not_depend_on_the_chunks(animated: Animate, monkeyp
     def noise_of(**settings: int) -> Tensor:
         seen: list[Tensor] = []
 
-        def keep(backbone: Any, conditioning: Any, noise: Tensor, **_: Any) -> Tensor:
+        def keep(backbone: Any, conditioning: Any, noise: Tensor, **_: Any) -> Iterator[StepEvent]:
             seen.append(noise)
             return noise
+            yield  # a generator, as the loop is
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "sample", keep)
+            patch.setattr(pipeline, "sample_steps", keep)
             animated(13, **settings)
         return torch.cat(seen, dim=1)
 
@@ -146,7 +148,7 @@ def test_the_driving_face_drives(animated: Animate, make_track: Callable[..., Fa
 def test_the_portrait_counts(
     tiny_model: PortraitModel, animated: Animate, portrait: Tensor, make_track: Callable[..., FaceTrack]
 ) -> None:
-    other = animate(
+    other = chunks_of_frames(
         tiny_model, -portrait, make_track(3), track=make_track(1), framing="full", sampling=tiny_model.config.sampling
     )
     assert not torch.allclose(torch.cat(list(other)), animated(3), atol=1e-3)
@@ -183,11 +185,48 @@ def test_the_whole_clip_is_its_chunks(
     tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
 ) -> None:
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
-    motion = prepare_motion(tiny_model, make_track(9))
+    motion = signal_of(tiny_model, make_track(9))
     sampling = SamplingConfig(steps=1, window=4, overlap=1, chunk=5, history=1)
-    chunks = list(sample_chunks(tiny_model, reference, motion, sampling))
+    chunks = list(latents_of(tiny_model, reference, motion, sampling))
     assert len(chunks) == 2
-    assert torch.equal(sample_clip(tiny_model, reference, motion, sampling), torch.cat(chunks, dim=1))
+    assert torch.equal(all_latents(tiny_model, reference, motion, sampling), torch.cat(chunks, dim=1))
+
+
+def test_the_line_says_what_it_does_as_it_does_it(
+    tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = drive(tiny_model, reference, make_track(9))
+    sampling = SamplingConfig(steps=2, window=4, overlap=1, chunk=5, history=1, scheduler="ddim")
+    events = list(animate(tiny_model, reference, motion, sampling, finisher=finisher_of(reference, "model")))
+    plan = events[0]
+    assert isinstance(plan, Plan) and plan.finished == 0 and plan.chunks == clip_chunks(9, sampling)
+    assert plan.motion is motion
+    finished = [number for number, event in enumerate(events) if isinstance(event, FinishedChunk)]
+    assert [events[number].chunk for number in finished] == plan.chunks  # type: ignore[union-attr]
+    for number in finished:  # a chunk follows its own steps
+        before = events[number - 1]
+        assert isinstance(before, StepEvent) and before.step_done and before.step == 1
+
+
+def test_nothing_is_sampled_before_it_is_asked_for(
+    tiny_model: PortraitModel,
+    portrait: Tensor,
+    make_track: Callable[..., FaceTrack],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
+    motion = drive(tiny_model, reference, make_track(9))
+    predicted = count(monkeypatch, tiny_model.backbone, "predict")
+    decoded = count(monkeypatch, tiny_model.autoencoder, "decode")
+    events = animate(
+        tiny_model, reference, motion, tiny_model.config.sampling, finisher=finisher_of(reference, "model")
+    )
+    assert isinstance(next(events), Plan) and not predicted
+    assert isinstance(next(events), StepEvent) and len(predicted) == 1 and not decoded
+    chunk = next(event for event in events if isinstance(event, FinishedChunk))
+    assert not decoded
+    assert len(list(chunk.frames)) == len(chunk.chunk) and decoded
 
 
 def test_windows_too_long_for_the_model_are_refused_with_a_remedy(animated: Animate) -> None:
@@ -205,8 +244,8 @@ def test_a_portrait_without_its_face_is_refused_where_the_model_needs_it(
 def test_masked_frames_need_the_driving_frames(tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]) -> None:
     masked = build_model(dataclasses.replace(tiny_model.config, motion_kind="masked_frames"))
     with pytest.raises(InputError, match="connect the driving frames"):
-        prepare_motion(masked, make_track(2))
-    signal = prepare_motion(masked, make_track(2), frames=torch.rand(2, 3, 64, 64))
+        signal_of(masked, make_track(2))
+    signal = signal_of(masked, make_track(2), frames=torch.rand(2, 3, 64, 64))
     assert signal.kind == "masked_frames" and signal.frames.shape == (2, 3, 32, 32)
 
 
@@ -215,7 +254,7 @@ def test_the_motion_is_drawn_as_the_model_s_config_says(
     tiny_model: PortraitModel, make_track: Callable[..., FaceTrack], kind: Any, channels: int
 ) -> None:
     model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, motion_kind=kind))
-    signal = prepare_motion(model, make_track(2), reference=make_track(1, size=32))
+    signal = signal_of(model, make_track(2), reference=make_track(1, size=32))
     assert signal.kind == kind and signal.frames.shape == (2, channels, 32, 32)
 
 
@@ -225,7 +264,7 @@ def test_another_motion_than_the_model_s_is_refused_before_sampling(
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
     drawn = MotionSignal("drawn_landmarks", torch.zeros(2, 3, 32, 32))
     with pytest.raises(InputError, match="takes parsing_map; connect Parsing Map Motion instead of Drawn Landmarks"):
-        next(sample_chunks(tiny_model, reference, drawn, tiny_model.config.sampling))
+        next(latents_of(tiny_model, reference, drawn, tiny_model.config.sampling))
 
 
 def alike(one: Tensor, other: Tensor) -> float:
@@ -257,8 +296,8 @@ def test_a_parser_s_map_drives_at_the_portrait_s_place(
 ) -> None:
     driving, reference = make_track(3, size=128), make_track(1, size=32)
     maps = np.stack([label_map(points, driving.size, driving.size) for points in driving.landmarks])
-    drawn = prepare_motion(tiny_model, driving, reference=reference).frames
-    parsed = prepare_motion(tiny_model, dataclasses.replace(driving, label_maps=maps), reference=reference).frames
+    drawn = signal_of(tiny_model, driving, reference=reference).frames
+    parsed = signal_of(tiny_model, dataclasses.replace(driving, label_maps=maps), reference=reference).frames
     # carried pixel by pixel at 32 x 32, no edge is antialiased
     assert alike(drawn, parsed) > 0.8 > alike(drawn.roll(3, -1), parsed)
     assert not torch.equal(drawn, parsed)
@@ -275,7 +314,7 @@ def test_motion_drawn_on_demand_is_the_motion_drawn_at_once(
     tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]
 ) -> None:
     driving, reference = make_track(9), make_track(1, size=32)
-    whole = prepare_motion(tiny_model, driving, reference=reference)
+    whole = signal_of(tiny_model, driving, reference=reference)
     lazy = on_demand(tiny_model, driving, reference, MotionSettings())
     assert len(lazy) == 9
     for start, stop in ((0, 9), (2, 3), (4, 9)):
@@ -286,8 +325,8 @@ def test_motion_drawn_on_demand_is_the_motion_drawn_at_once(
 
 def test_each_scene_is_placed_by_its_own_rest(tiny_model: PortraitModel, make_track: Callable[..., FaceTrack]) -> None:
     driving, reference, settings = make_track(9), make_track(1, size=32), MotionSettings()
-    whole = prepare_motion(tiny_model, driving, reference=reference).frames
-    second = prepare_motion(tiny_model, driving.take(range(4, 9)), reference=reference).frames
+    whole = signal_of(tiny_model, driving, reference=reference).frames
+    second = signal_of(tiny_model, driving.take(range(4, 9)), reference=reference).frames
     (here,) = place_scenes(driving, reference, settings)
     (there,) = place_scenes(driving.take(range(4, 9)), reference, settings)
     scenes = [here, dataclasses.replace(there, start=4)]
@@ -302,7 +341,7 @@ def test_motion_of_every_placing_on_demand_is_that_drawn_at_once(
 ) -> None:
     model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, motion_kind=kind))
     driving, reference, settings = make_track(5), make_track(1, size=32), MotionSettings(placing=placing)
-    whole = prepare_motion(model, driving, reference=reference, settings=settings).frames
+    whole = signal_of(model, driving, reference=reference, settings=settings).frames
     assert torch.equal(on_demand(model, driving, reference, settings).take(range(2, 5)).frames, whole[2:5])
 
 
@@ -319,7 +358,7 @@ def test_masked_frames_on_demand_read_the_frames_they_need(
 
     part = on_demand(masked, driving, reference, MotionSettings(), read).take(range(1, 4))
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1
-    whole = prepare_motion(masked, driving, reference=reference, frames=pixels).frames
+    whole = signal_of(masked, driving, reference=reference, frames=pixels).frames
     assert asked == [(1, 4)] and torch.allclose(part.frames, whole[1:4], atol=1e-5)
     with pytest.raises(InputError, match="connect the driving frames"):
         on_demand(masked, driving, reference, MotionSettings()).take(range(3))
@@ -329,12 +368,12 @@ def test_a_clip_goes_on_where_it_was_left(
     tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
 ) -> None:
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
-    motion = prepare_motion(tiny_model, make_track(16), reference=reference.track)
+    motion = signal_of(tiny_model, make_track(16), reference=reference.track)
     sampling = dataclasses.replace(tiny_model.config.sampling, chunk=6, scheduler="lcm")
-    whole = list(sample_chunks(tiny_model, reference, motion, sampling))
+    whole = list(latents_of(tiny_model, reference, motion, sampling))
     first, *_ = clip_chunks(16, sampling)
     history = carry_history(whole[0], motion.take(range(first.stop)), sampling.history)
-    rest = sample_chunks(tiny_model, reference, motion, sampling, history=history, first_chunk=1)
+    rest = latents_of(tiny_model, reference, motion, sampling, history=history, first_chunk=1)
     assert [torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True)] == [True, True]
 
 
@@ -342,7 +381,7 @@ def test_each_chunk_starts_from_its_own_frames(
     tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
 ) -> None:
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
-    motion = prepare_motion(tiny_model, make_track(16), reference=reference.track)
+    motion = signal_of(tiny_model, make_track(16), reference=reference.track)
     sampling = dataclasses.replace(tiny_model.config.sampling, chunk=6, denoise=0.5)
     carried = torch.randn(16, 48, 8, 8, generator=torch.Generator().manual_seed(1))
     asked: list[range] = []
@@ -351,15 +390,15 @@ def test_each_chunk_starts_from_its_own_frames(
         asked.append(frames)
         return carried[list(frames)]
 
-    whole = list(sample_chunks(tiny_model, reference, motion, sampling, initial=initial))
+    whole = list(latents_of(tiny_model, reference, motion, sampling, initial=initial))
     assert asked == [range(0, 5), range(5, 10), range(10, 16)]
     history = carry_history(whole[0], motion.take(range(5)), sampling.history)
-    rest = sample_chunks(tiny_model, reference, motion, sampling, history=history, first_chunk=1, initial=initial)
+    rest = latents_of(tiny_model, reference, motion, sampling, history=history, first_chunk=1, initial=initial)
     assert [torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True)] == [True, True]
     assert asked[3:] == asked[1:3]
     changed = carried.clone()
     changed[7] += 1
-    other = list(sample_chunks(tiny_model, reference, motion, sampling, initial=lambda frames: changed[list(frames)]))
+    other = list(latents_of(tiny_model, reference, motion, sampling, initial=lambda frames: changed[list(frames)]))
     assert torch.equal(other[0], whole[0]) and not torch.allclose(other[1], whole[1], atol=1e-3)
 
 
@@ -367,36 +406,37 @@ def test_pure_noise_asks_for_no_frames_and_a_part_of_the_schedule_needs_them(
     tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack]
 ) -> None:
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
-    motion, sampling = prepare_motion(tiny_model, make_track(4)), tiny_model.config.sampling
+    motion, sampling = signal_of(tiny_model, make_track(4)), tiny_model.config.sampling
 
     def never(frames: range) -> Tensor:
         raise AssertionError(frames)
 
-    made = sample_clip(tiny_model, reference, motion, sampling, initial=never)
-    assert torch.equal(made, sample_clip(tiny_model, reference, motion, sampling))
+    made = all_latents(tiny_model, reference, motion, sampling, initial=never)
+    assert torch.equal(made, all_latents(tiny_model, reference, motion, sampling))
     part = dataclasses.replace(sampling, denoise=0.5)
-    carried = carried_baseline(tiny_model, reference, motion)
-    assert carried is not None
-    started = sample_clip(tiny_model, reference, motion, part)  # from the carried portrait, where none is given
-    given = sample_clip(tiny_model, reference, motion, part, initial=lambda f: carried.latents[f.start : f.stop])
+    moved = carry_reference(tiny_model, reference, motion)
+    assert moved is not None
+    carried = baseline_of(tiny_model, moved)
+    started = all_latents(tiny_model, reference, motion, part)  # from the carried portrait, where none is given
+    given = all_latents(tiny_model, reference, motion, part, initial=lambda f: carried.latents[f.start : f.stop])
     assert torch.equal(started, given)
     with pytest.raises(InputError, match="denoise 0.5: .*carried portrait"):
-        sample_clip(tiny_model, reference, dataclasses.replace(motion, landmarks=None), part)
+        all_latents(tiny_model, reference, dataclasses.replace(motion, landmarks=None), part)
 
 
 def test_no_steps_at_all_are_the_carried_portrait(
     tiny_model: PortraitModel, portrait: Tensor, make_track: Callable[..., FaceTrack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = encode_reference(tiny_model, portrait, track=make_track(1), framing="full")
-    motion = prepare_motion(tiny_model, make_track(13), reference=reference.track)
+    motion = signal_of(tiny_model, make_track(13), reference=reference.track)
     sampling = dataclasses.replace(tiny_model.config.sampling, steps=0)
     calls = count(monkeypatch, tiny_model.backbone, "predict")
-    made = pipeline.decode(tiny_model, sample_clip(tiny_model, reference, motion, sampling))
+    made = pipeline.decode(tiny_model, all_latents(tiny_model, reference, motion, sampling))
     assert reference.layers is not None and motion.landmarks is not None
     assert np.abs(to_uint8(made).astype(int) - reference.layers.carry(motion.landmarks).frames).max() <= 1
     assert not calls
     with pytest.raises(InputError, match="steps 0: .*analyse the portrait's face"):
-        sample_clip(tiny_model, reference, dataclasses.replace(motion, landmarks=None), sampling)
+        all_latents(tiny_model, reference, dataclasses.replace(motion, landmarks=None), sampling)
 
 
 def test_a_result_has_the_portrait_s_own_size_where_that_is_asked_for(
@@ -406,10 +446,10 @@ def test_a_result_has_the_portrait_s_own_size_where_that_is_asked_for(
     face = make_track(1, size=96)
     track = dataclasses.replace(face, size=(96, 128))
     for size, shape in (("portrait", (96, 128)), (160, (120, 160)), ("model", tuple(tiny_model.config.size))):
-        made = torch.cat(list(animate(tiny_model, image, make_track(5), track=track, size=size)))  # type: ignore[arg-type]
+        made = all_frames(tiny_model, image, make_track(5), track=track, size=size)
         assert made.shape == (5, 3, *shape)
     sampling = dataclasses.replace(tiny_model.config.sampling, steps=0)
-    (still,) = animate(tiny_model, image, make_track(1), track=track, size="portrait", sampling=sampling)
+    (still,) = chunks_of_frames(tiny_model, image, make_track(1), track=track, size="portrait", sampling=sampling)
     assert (still[0] - image[0]).abs().mean() < 0.05  # at rest the portrait is the portrait
 
 
@@ -427,11 +467,11 @@ def test_latents_out_of_range_are_an_error_before_anything_is_made_of_them(
 ) -> None:
     model, words = overflowing(tiny_model), r"model tiny: made latents .* in float16; .* bfloat16 or float32"
     reference = encode_reference(model, portrait, track=make_track(1), framing="full")
-    motion = prepare_motion(model, make_track(13), reference=reference.track)
+    motion = signal_of(model, make_track(13), reference=reference.track)
     with pytest.raises(NotFiniteError, match=words):
-        next(sample_chunks(model, reference, motion, model.config.sampling))
+        next(latents_of(model, reference, motion, model.config.sampling))
     with pytest.raises(NotFiniteError, match=words):
-        next(animate(model, portrait, make_track(13), track=make_track(1), framing="full"))
+        next(chunks_of_frames(model, portrait, make_track(13), track=make_track(1), framing="full"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

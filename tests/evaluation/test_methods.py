@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from model_core.evaluation.cases import Case, held_out_cases
 from model_core.evaluation.methods import faulty, methods_of, placed
 from model_core.images import to_float
 from model_core.models import PortraitModel
+from model_core.pipeline import FinishedChunk
+from model_core.sampling import Chunk
 from model_core.training.avatars import HELD_OUT_SEED, make_clip
 
 
@@ -72,11 +76,13 @@ def test_each_method_leaves_out_what_its_name_says(
     model, seen = sized(tiny_model), {}
     sampling = dataclasses.replace(model.config.sampling, window=3, overlap=1)
 
-    def keep(model: PortraitModel, reference: object, signal: object, settings: object) -> Tensor:
+    def keep(
+        model: PortraitModel, reference: object, signal: object, settings: object, **_: object
+    ) -> Iterator[object]:
         seen[name] = settings
-        return torch.zeros(1, 5, 48, 16, 16)
+        yield FinishedChunk(Chunk(0, 5), torch.zeros(1, 5, 48, 16, 16), iter(np.zeros((5, 64, 64, 3), np.uint8)))
 
-    monkeypatch.setattr("model_core.evaluation.methods.sample_clip", keep)
+    monkeypatch.setattr("model_core.evaluation.methods.animate", keep)
     for name, method in methods_of(model, sampling).items():  # noqa: B007 - `keep` reads it
         assert method(case).shape == (5, 3, 64, 64)
     assert seen == {

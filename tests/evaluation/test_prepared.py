@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from model_core.evaluation.methods import Variant, by_model, exact, faulty
 from model_core.evaluation.prepared import head_cases, photo_cases, prepared_clips
 from model_core.images import to_float
 from model_core.models import PortraitModel
+from model_core.pipeline import FinishedChunk, PortraitReference, carry_reference
+from model_core.sampling import Chunk
 from model_core.training.avatars import make_clip
 from model_core.training.clips import write_clip
 from model_core.training.photos import photo_pairs
@@ -86,15 +89,17 @@ def test_photographs_are_carried_as_training_carries_them(
     sampling = dataclasses.replace(model.config.sampling, steps=0)
     told = {}
 
-    def keep(model: PortraitModel, reference: object, motion: MotionSignal, settings: object) -> torch.Tensor:
-        told["carried"] = reference.layers.carry(motion.landmarks)  # type: ignore[attr-defined]
-        return torch.zeros(1, 1, 48, 16, 16)
+    def keep(
+        model: PortraitModel, reference: PortraitReference, motion: MotionSignal, settings: object, **_: object
+    ) -> Iterator[FinishedChunk]:
+        told["carried"] = carry_reference(model, reference, motion)
+        yield FinishedChunk(Chunk(0, 1), torch.zeros(1, 1, 48, 16, 16), iter(np.zeros((1, 64, 64, 3), np.uint8)))
 
     made = by_model(model, sampling, exact)(cases[0])
     assert (made - to_float(pair["baseline"])).abs().max() < 1e-5
-    monkeypatch.setattr("model_core.evaluation.methods.sample_clip", keep)
+    monkeypatch.setattr("model_core.evaluation.methods.animate", keep)
     by_model(model, sampling, exact)(cases[0])
-    assert np.array_equal(told["carried"].validity, pair["validity"])
+    assert np.array_equal(told["carried"].validity.numpy(), pair["validity"])
 
 
 def test_clips_of_another_size_or_of_one_frame_are_told(folder: Path) -> None:

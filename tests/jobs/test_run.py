@@ -14,12 +14,13 @@ from model_core.errors import CancelledError, FaceNotFoundError, InputError, Not
 from model_core.faces.analyze import analyze_frames
 from model_core.files import LOCK
 from model_core.images import to_float, to_uint8
-from model_core.jobs import FaceSettings, Watcher, animate_video, faces, run
+from model_core.jobs import FaceSettings, Watcher, animate_video, chunks, faces, run
 from model_core.jobs.folder import MARKER, JobFolder
-from model_core.motion.scenes import MotionSettings
-from model_core.pipeline import encode_reference, prepare_motion, sample_chunks
+from model_core.motion.scenes import MotionSettings, PlacedMotion
+from model_core.pipeline import animate, encode_reference
 from model_core.video.mark import KEY, VALUE
 from model_core.video.read import open_video, read_shots, read_video
+from tests.whole_line import signal_of
 
 
 def stop_after(count: int):
@@ -37,7 +38,7 @@ def stop_after(count: int):
 
 def stop_writing(monkeypatch, frames: int) -> None:
     """Cancel before the next frame of a chunk is written."""
-    append, written = run.SegmentWriter.append, []
+    append, written = chunks.SegmentWriter.append, []
 
     def stop(self, frame):
         if len(written) == frames:
@@ -45,7 +46,7 @@ def stop_writing(monkeypatch, frames: int) -> None:
         written.append(1)
         append(self, frame)
 
-    monkeypatch.setattr(run.SegmentWriter, "append", stop)
+    monkeypatch.setattr(chunks.SegmentWriter, "append", stop)
 
 
 def looks(monkeypatch, analyzer) -> list[int]:
@@ -140,7 +141,7 @@ def test_driving_frames_themselves_drive_a_job_and_its_history(job, tiny_dit, sq
     driving = torch.cat([to_float(frame) for frame in read_video(job.driving)])
     track, own = (analyze_frames(to_uint8(part), square_analyzer, name="") for part in (driving, job.image))
     reference = encode_reference(tiny_dit, job.image, track=own)
-    expected = prepare_motion(tiny_dit, track, reference=reference.track, frames=driving)
+    expected = signal_of(tiny_dit, track, reference=reference.track, frames=driving)
     torch.testing.assert_close(shown[0], expected.frames, atol=1e-6, rtol=0)
     assert shown[0].amax(dim=(1, 2, 3)).min() > 0.1
     job.output.unlink()
@@ -189,7 +190,7 @@ def test_another_driving_video_of_the_same_name_starts_wholly_anew(job, do, squa
     with pytest.raises(CancelledError):
         do(job, observer=stop_after(2))
     frames = square_frames(20)
-    with run.SegmentWriter(job.driving, fps=Fraction(25)) as writer:
+    with chunks.SegmentWriter(job.driving, fps=Fraction(25)) as writer:
         for frame in frames[::-1]:
             writer.append(frame)
     said = []
@@ -383,8 +384,10 @@ def test_the_rotation_of_a_phone_is_respected(job, do, square_frames, tmp_path):
 def frames_of(monkeypatch) -> list[np.ndarray]:
     """Every frame that is written from now on."""
     frames = []
-    append = run.SegmentWriter.append
-    monkeypatch.setattr(run.SegmentWriter, "append", lambda self, frame: (frames.append(frame), append(self, frame))[1])
+    append = chunks.SegmentWriter.append
+    monkeypatch.setattr(
+        chunks.SegmentWriter, "append", lambda self, frame: (frames.append(frame), append(self, frame))[1]
+    )
     return frames
 
 
@@ -404,7 +407,7 @@ def test_pasting_leaves_the_rest_of_the_driving_frame_bit_for_bit(job, do, monke
 def test_without_steps_the_first_frame_is_the_portrait_itself(job, do, monkeypatch):
     frames = frames_of(monkeypatch)
     do(dataclasses.replace(job, sampling=dataclasses.replace(job.sampling, steps=0)))
-    apart = np.abs(frames[0].astype(int) - run.to_uint8(job.image)[0])
+    apart = np.abs(frames[0].astype(int) - to_uint8(job.image)[0])
     assert np.percentile(apart, 95) <= 2
     assert np.abs(frames[-1].astype(int) - frames[0]).max() > 30
 
@@ -412,7 +415,7 @@ def test_without_steps_the_first_frame_is_the_portrait_itself(job, do, monkeypat
 def test_motion_that_is_too_much_is_said(job, do, monkeypatch):
     said = []
     limited = lambda self: np.arange(len(self)) < 3  # noqa: E731
-    monkeypatch.setattr(run.PlacedMotion, "limited", limited)
+    monkeypatch.setattr(PlacedMotion, "limited", limited)
     do(job, said=said)
     assert any("motion limited in 3 of 20 frames" in words for words in said)
 
@@ -420,14 +423,16 @@ def test_motion_that_is_too_much_is_said(job, do, monkeypatch):
 def test_a_long_gap_shows_the_driving_frame_itself(job, do, square_frames, monkeypatch):
     frames = square_frames(40)
     frames[10:30] = 30
-    with run.SegmentWriter(job.driving, fps=Fraction(25)) as writer:
+    with chunks.SegmentWriter(job.driving, fps=Fraction(25)) as writer:
         for frame in frames:
             writer.append(frame)
     with pytest.raises(FaceNotFoundError, match=r"driving.mp4.*10-29.*max_gap"):
         do(job)
     made = []
-    append = run.SegmentWriter.append
-    monkeypatch.setattr(run.SegmentWriter, "append", lambda self, frame: (made.append(frame), append(self, frame))[1])
+    append = chunks.SegmentWriter.append
+    monkeypatch.setattr(
+        chunks.SegmentWriter, "append", lambda self, frame: (made.append(frame), append(self, frame))[1]
+    )
     faces = FaceSettings(max_gap=30, missing="hold")
     do(dataclasses.replace(job, faces=faces, paste="driving"))
     shown = read_video(job.driving)
@@ -456,9 +461,9 @@ def test_history_is_restored_to_the_bit(job, do, tiny_model, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(tiny_model.backbone, "prepare", keep)
-            yield from sample_chunks(*args, history=history, first_chunk=first_chunk, **rest)
+            yield from animate(*args, history=history, first_chunk=first_chunk, **rest)
 
-    monkeypatch.setattr(run, "sample_chunks", watched)
+    monkeypatch.setattr(chunks, "animate", watched)
     do(job)
     job.output.unlink()
     with pytest.raises(CancelledError):

@@ -115,9 +115,14 @@ class Setting:
 
     def loop(self) -> Any:
         self.calls.clear()
-        sample_clip = module("model_core.pipeline").sample_clip
-        frames = sample_clip(self.hosted.model, self.reference, self.motion, self.settings, history=self.history)
-        return frames[0], list(self.calls)
+        import torch
+
+        pipeline = module("model_core.pipeline")
+        events = pipeline.sample_chunks(
+            self.hosted.model, self.reference, self.motion, self.settings, history=self.history
+        )
+        chunks = [event.latents[0] for event in events if isinstance(event, pipeline.SampledChunk)]
+        return torch.cat(chunks), list(self.calls)
 
     def native(self, sampler: str, *, frames: int = FRAMES, steps: int = STEPS) -> Any:
         import comfy.samplers

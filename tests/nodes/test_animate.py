@@ -139,9 +139,13 @@ def test_denoise_reaches_the_loop(comfy, animate, hosted_model, reference, motio
         run(animate, hosted_model, reference, motion), run(animate, hosted_model, reference, motion, denoise=1.0)
     )
     pipeline, seen = comfy.module("model_core.pipeline"), []
-    monkeypatch.setattr(
-        pipeline, "sample", lambda backbone, conditioning, noise, **given: seen.append(given["denoise"]) or noise
-    )
+
+    def keep(backbone, conditioning, noise, **given):
+        seen.append(given["denoise"])
+        return noise
+        yield  # a generator, as the loop is
+
+    monkeypatch.setattr(pipeline, "sample_steps", keep)
     run(animate, hosted_model, reference, motion, denoise=0.5)
     assert seen == [0.5, 0.5]
 

@@ -361,6 +361,12 @@ def test_the_quick_preview_of_folded_latents_is_their_colour(comfy, hosted_model
 # --- models that start from the carried portrait --------------------------------------------------------------
 
 
+def latents_of(pipeline, *args):
+    """All latents of the loop, (F, C, h, w); the double's package has a copy of every class."""
+    events = pipeline.sample_chunks(*args)
+    return torch.cat([event.latents[0] for event in events if isinstance(event, pipeline.SampledChunk)])
+
+
 @pytest.fixture
 def carried(comfy, hosted_model, make_track):
     """A model that starts from the carried portrait, its guider's node inputs, and its own part of the loop."""
@@ -393,21 +399,21 @@ def carried(comfy, hosted_model, make_track):
 def test_the_guider_starts_from_the_carried_portrait_as_our_loop_does(comfy, nodes, carried):
     model, pipeline = carried["model"].model, comfy.module("model_core.pipeline")
     sampling = replace(model.config.sampling, steps=2, scheduler="euler", seed=4, chunk=64)
-    ours = pipeline.sample_clip(model, carried["reference"].reference, carried["motion"], sampling)[0]
+    ours = latents_of(pipeline, model, carried["reference"].reference, carried["motion"], sampling)
     guider, _ = nodes.PortraitGuider.execute(**carried).args
     noise = comfy.module("model_core.sampling.noise").frame_noise((48, 8, 8), range(10), seed=4)[0]
     native = guider.sample(noise, torch.zeros_like(noise), euler, nodes.bridge.model_sigmas(carried["model"], 2))
     torch.testing.assert_close(native, ours, atol=1e-3, rtol=1e-3)
-    other = pipeline.sample_clip(model, carried["reference"].reference, carried["motion"].take([0] * 10), sampling)[0]
+    other = latents_of(pipeline, model, carried["reference"].reference, carried["motion"].take([0] * 10), sampling)
     assert (native - other).abs().max() > 0.1, "the baseline decides"
 
 
 def test_it_is_carried_once_a_run_a_few_frames_at_a_time(comfy, nodes, carried, monkeypatch):
     pipeline, seen = comfy.module("model_core.pipeline"), []
-    plain = pipeline.carried_baseline
+    plain = pipeline.carry_reference
     monkeypatch.setattr(
         pipeline,
-        "carried_baseline",
+        "carry_reference",
         lambda model, reference, motion: seen.append(len(motion)) or plain(model, reference, motion),
     )
     guider, latents = nodes.PortraitGuider.execute(**carried).args

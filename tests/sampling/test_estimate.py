@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from model_core.config import ModelConfig, SamplingConfig, ScheduleConfig
-from model_core.pipeline import PortraitReference, sample_clip
+from model_core.pipeline import PortraitReference
 from model_core.sampling.estimate import activation_memory, count_windows, estimate_memory, plan_run
 from model_core.sampling.history import plan_chunks
 from model_core.types import HistoryFrames, LatentSpec, MotionSignal
+from tests.whole_line import all_latents
 
 SPEC = LatentSpec(channels=2, stride=4)
 
@@ -48,7 +49,7 @@ def run_for_real(make_backbone, make_conditioning):
         motion = MotionSignal("parsing_map", torch.zeros(frames, 3, 12, 16))
         earlier = HistoryFrames(torch.zeros(history, 2, 3, 4), torch.zeros(history, 3, 12, 16)) if history else None
         carried = torch.zeros(frames, 2, 3, 4)
-        sample_clip(model, reference, motion, sampling, history=earlier, initial=lambda numbers: carried[list(numbers)])
+        all_latents(model, reference, motion, sampling, history=earlier, initial=lambda numbers: carried[list(numbers)])
         return counted
 
     return run
