@@ -86,14 +86,13 @@ class MattingSamples(Dataset[dict[str, Tensor]]):
 
     def _dressed(self, random: Generator) -> tuple[Layers, np.ndarray]:
         """Somebody over some background, and their landmarks (478, 2)."""
-        clip = self.clips[random.integers(len(self.clips))].load(driver=False)
+        clip = self.clips[int(random.integers(len(self.clips)))].load(driver=False)
         frame = int(random.integers(len(clip["images"])))
         alpha = clip["foreground"][frame].astype(np.float32) / 255
         colours = unmixed(random_grading(random)(clip["images"][frame]), alpha)
         matrix = _placing(random, clip["landmarks"][frame][:, :2], self.size)
-        how = {"dsize": (self.size, self.size), "flags": cv2.INTER_AREA if matrix[0, 0] < 0.7 else cv2.INTER_LINEAR}
-        colours = cv2.warpAffine(colours, matrix, borderMode=cv2.BORDER_REPLICATE, **how)
-        alpha = cv2.warpAffine(alpha, matrix, **how)
+        colours = cv2.warpAffine(colours, matrix, (self.size, self.size), borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.warpAffine(alpha, matrix, (self.size, self.size))
         points = clip["landmarks"][frame][:, :2] @ matrix[:, :2].T + matrix[:, 2]
         layers = Layers(colours, alpha, np.zeros_like(colours))
         layers = self._clothed(
@@ -162,7 +161,7 @@ class MattingSamples(Dataset[dict[str, Tensor]]):
     def _photograph(self, random: Generator, *, person: bool) -> np.ndarray:
         """A piece of a photograph that shows nothing of its person, or nothing but them."""
         for _ in range(6):
-            clip = self.photos[random.integers(len(self.photos))].load(driver=False)
+            clip = self.photos[int(random.integers(len(self.photos)))].load(driver=False)
             image, mask = clip["images"][0], clip["foreground"][0] > 127
             wanted = mask if person else ~cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool)
             side = int(random.integers(_LEAST_PATCH, 110))
@@ -209,7 +208,7 @@ def spoiled(random: Generator, picture: np.ndarray) -> np.ndarray:
     made = random_grading(random)(picture.round().clip(0, 255).astype(np.uint8))
     if random.random() < 0.6:
         _, packed = cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(45, 96))])
-        made = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        made = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return made
 
 

@@ -61,7 +61,8 @@ def big_hair(random: Generator, sitter: Sitter) -> np.ndarray:
     """A mass of hair around face and neck, with a fuzzy edge: curls, or long hair falling to the shoulders."""
     wide, tall = random.uniform(0.75, 1.5), random.uniform(0.75, 1.35)
     centre = np.array([random.normal(0, 0.08), -0.25])
-    wobble = 1 + sum(random.normal(0, 0.05) * np.cos(k * _TURN + random.uniform(0, 6.3)) for k in range(1, 9))
+    waves = [random.normal(0, 0.05) * np.cos(k * _TURN + random.uniform(0, 6.3)) for k in range(1, 9)]
+    wobble = 1 + np.sum(waves, axis=0)
     shape = centre + np.stack([np.cos(_TURN) * wide, np.sin(_TURN) * tall * 0.85], axis=1) * wobble[:, None]
     if random.random() < 0.4:  # straight down instead of round
         lower = shape[:, 1] > 0
