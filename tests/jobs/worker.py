@@ -17,16 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from model_core import pipeline
 from model_core.images import to_float
-from model_core.jobs import VideoJob, animate_video, run
+from model_core.jobs import VideoJob, animate_video, chunks, run
 from model_core.models import load_model
 from model_core.types import FaceTrack
 from model_core.video import segments
 
 PLACES = {
-    "in the middle of a chunk": (run.SegmentWriter, "append", 12),
-    "between a chunk and its record": (run._State, "save", 2),
-    "after a record": (run, "_frames", 3),
+    "in the middle of a chunk": (chunks.SegmentWriter, "append", 12),
+    "between a chunk and its record": (chunks.JobState, "save", 2),
+    "after a record": (pipeline, "finished_frames", 3),
     "before joining": (run, "_join", 1),
     "while joining": (run, "join_segments", 1),
     "in the middle of encoding": (segments, "_lasts", 9),
