@@ -24,7 +24,7 @@ VOCABULARY = {
     "bundled",
 }
 ROOMS = {"faces", "motion", "backbones", "autoencoders", "sampling", "weights", "video", "warp"}
-JOINERS = {"families", "models", "pipeline", "portraits"}
+JOINERS = {"families", "models", "pipeline", "portraits", "finish"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "families": VOCABULARY | ROOMS,
     "models": VOCABULARY | ROOMS | {"families"},
     "portraits": VOCABULARY | ROOMS,
-    "pipeline": VOCABULARY | ROOMS | {"models"},
+    "finish": {"warp"},
+    "pipeline": VOCABULARY | ROOMS | {"models", "finish"},
     "jobs": VOCABULARY | ROOMS | JOINERS,
     "training": VOCABULARY | ROOMS | JOINERS | {"assets"},
     "evaluation": VOCABULARY | ROOMS | JOINERS | {"training", "assets"},

@@ -81,16 +81,16 @@ def test_cancel_keeps_what_is_finished_and_queueing_again_goes_on(node, host, in
     whole = node()
     undisturbed = whole.read_bytes()
     whole.unlink()
-    run = host.module("model_core.jobs.run")
-    finished = run._frames
+    pipeline = host.module("model_core.pipeline")
+    finished = pipeline.finished_frames
     begun = []
 
-    def cancelling(*args):
+    def cancelling(model, sampled, finisher, **options):
         begun.append(1)
-        yield from finished(*args)
-        host.cancelled = args[-1].start == 3
+        yield from finished(model, sampled, finisher, **options)
+        host.cancelled = sampled.chunk.start == 3
 
-    monkeypatch.setattr(run, "_frames", cancelling)
+    monkeypatch.setattr(pipeline, "finished_frames", cancelling)
     with pytest.raises(interrupted):
         node()
     host.cancelled = False
