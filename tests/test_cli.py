@@ -185,7 +185,7 @@ def test_an_older_video_survives_a_failure(desk: Desk, monkeypatch: pytest.Monke
     def full_disk(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("model_core.jobs.run.decode", full_disk)
+    monkeypatch.setattr("model_core.pipeline.decode", full_disk)
     assert desk.animate() == 130
     assert desk.output.read_bytes() == b"older" and len(list(desk.output.parent.iterdir())) == 1
 

@@ -99,7 +99,7 @@ def test_hair_covers_the_scalp_and_leaves_the_face_free(head: Head, person: Pers
 def test_chin_and_nose_throw_shadows(renderer: Renderer, head: Head) -> None:
     bristles = replace(MAN, style=replace(MAN.style, strands=500))
     studio = Studio(renderer, head, bristles, Camera((64, 64)), shadows=Shadows(4, 32))
-    skin = studio._lit(studio._body(Pose()), [*studio._body(Pose()), studio.clothes])[0]
+    skin = studio._lit(studio._body(Pose()), [*studio._body(Pose()), *studio.clothes])[0]
     assert skin.light is not None and skin.light.min() >= 0 and skin.light.max() <= 1.001
     front = np.isin(skin.rest, head.neutral[:9409]).all(axis=1)
     outside = SimpleNamespace(rest=skin.rest[front], light=skin.light[front])
