@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..cli import add_animate
 from ..errors import InputError, PortraitError
 from ..files import NamedPath, refuse_overwriting
 from ..plain import from_json, read_text
 from .animate import animate_one, read, written
+from .options import add_animate
 
 _NOT_OF_A_LINE = ("batch", "ray")
 

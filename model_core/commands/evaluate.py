@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     check_option(args, "identities", Bounds(1, 100_000))
     check_option(args, "frames", Bounds(1, 10_000))
     output = writable_folder(args.output, name="--output")
-    models = [*args.model, *(ablation.partition("=")[2] for ablation in args.ablation)]
+    models = [*args.model, *(path for _, path in named_models(args))]
     refuse_overwriting([("--output", output / name) for name in _WRITTEN], model_files("--model", models))
     methods, model, sampling = _methods(args)
     extract = landmark_extractor(MediaPipeAnalyzer())

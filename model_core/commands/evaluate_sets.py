@@ -33,7 +33,7 @@ from ..images import save_image
 from ..models import load_model
 from ..paths import writable_folder, writing
 from ..training.clips import ClipFile
-from .settings import check_option, choose_device, model_files, model_folders, sampling_from
+from .settings import check_option, choose_device, model_files, model_folders, pairs_of, sampling_from
 
 TRUTH = {"pictures": PICTURES, "over time": OVER_TIME}
 """The columns of a table with a ground truth."""
@@ -176,13 +176,7 @@ _VIEWS = 8
 
 def named_models(args: argparse.Namespace) -> list[tuple[str, str]]:
     """The pairs of ``--ablation``: a row's name, and its model."""
-    pairs = []
-    for ablation in args.ablation:
-        name, separator, path = ablation.partition("=")
-        if not separator:
-            raise InputError(f"--ablation {ablation}: write NAME=MODEL")
-        pairs.append((name, path))
-    return pairs
+    return pairs_of("--ablation", args.ablation, "NAME=MODEL")
 
 
 def _carried(variant: Variant) -> Variant:

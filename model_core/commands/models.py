@@ -20,7 +20,7 @@ from ..plain import from_yaml
 from ..weights.detect import Recognised, describe_facts
 from ..weights.plan import Survey, explain, survey
 from ..weights.sd3 import sd3_config
-from .settings import model_files, model_folders
+from .settings import model_files, model_folders, pairs_of
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -121,15 +121,12 @@ def _paths(names: Sequence[str]) -> list[Path]:
 def overrides_from(settings: Sequence[str]) -> Mapping[str, Any]:
     """``["backbone.norm_num_groups=8", ...]`` as nested settings."""
     overrides: dict[str, Any] = {}
-    for setting in settings:
-        place, separator, value = setting.partition("=")
-        if not separator:
-            raise InputError(f"--set {setting}: write KEY=VALUE, e.g. backbone.norm_num_groups=8")
+    for place, value in pairs_of("--set", settings, "KEY=VALUE, e.g. backbone.norm_num_groups=8"):
         *groups, name = place.split(".")
         inner = overrides
         for group in groups:
             inner = inner.setdefault(group, {})
             if not isinstance(inner, dict):
-                raise InputError(f"--set {setting}: {group} was set to a value before")
+                raise InputError(f"--set {place}={value}: {group} was set to a value before")
         inner[name] = from_yaml(value, name=f"--set {place}")
     return overrides

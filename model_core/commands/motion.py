@@ -10,6 +10,7 @@ from ..motion.editing import EDITABLE, ExpressionEdit
 from ..motion.scenes import MotionSettings, RestFrame
 from ..motion.strength import EXPRESSION_ONLY, HEAD_ONLY, MotionStrength
 from ..warp.full_size import OutputSize
+from .settings import pairs_of
 
 _ONLY = {None: MotionStrength(), "expression": EXPRESSION_ONLY, "head": HEAD_ONLY}
 _REGIONS = tuple(field.name for field in fields(MotionStrength))
@@ -32,14 +33,14 @@ def motion_from(args: argparse.Namespace) -> MotionSettings:
 def _numbers(option: str, settings: list[str], form: str, names: tuple[str, ...]) -> dict[str, float]:
     """What ``NAME=X``, given any number of times, says."""
     said = {}
-    for setting in settings:
-        name, separator, text = setting.partition("=")
-        if not separator or name not in names:
-            raise InputError(f"{option} {setting}: write {form} with one of {', '.join(names)}")
+    form = f"{form} with one of {', '.join(names)}"
+    for name, text in pairs_of(option, settings, form):
+        if name not in names:
+            raise InputError(f"{option} {name}={text}: write {form}")
         try:
             said[name] = float(text)
         except ValueError as error:
-            raise InputError(f"{option} {setting}: {text!r} is not a number") from error
+            raise InputError(f"{option} {name}={text}: {text!r} is not a number") from error
     return said
 
 

@@ -65,6 +65,23 @@ def model_files(option: str, models: Iterable[str]) -> list[NamedPath]:
     return [(option, file) for path in found for file in weight_files(path)]
 
 
+def pairs_of(option: str, settings: Iterable[str], form: str) -> list[tuple[str, str]]:
+    """What ``KEY=VALUE``, given any number of times, says.
+
+    Args:
+        form: how to write one, for the error.
+    Raises:
+        InputError: one has no ``=``; names the option.
+    """
+    pairs = []
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise InputError(f"{option} {setting}: write {form}")
+        pairs.append((key, value))
+    return pairs
+
+
 def check_option(args: argparse.Namespace, name: str, bounds: Bounds) -> None:
     """Hold the number of an option, where it is given, to bounds.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core.cli import add_animate
+from model_core.commands.options import add_animate
 from model_core.commands.settings import choose_dtype, sampling_from
 from model_core.config import SamplingConfig
 from model_core.errors import InputError
