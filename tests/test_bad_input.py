@@ -383,7 +383,7 @@ OTHERS = [
         ("--models-folder nowhere", "--models-folder nowhere: no such folder"),
         ("--ablation tiny", "--ablation tiny: write NAME=MODEL"),
         ("--ablation a=none", "model 'none' is neither"),
-        ("--ablation a=vivid-avatars", "its frames are 128x128, the model's 32x32; choose models of one size"),
+        ("--ablation a=vivid-avatars", "its frames are 256x256, the model's 32x32; choose models of one size"),
         ("--steps -1", "--steps -1: must be from 0"),
         ("--identity nan", "--identity nan"),
         ("--window 8", "window 8 with history 2: 10 frames at a time"),

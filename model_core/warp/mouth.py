@@ -29,6 +29,9 @@ _OPEN = 0.07  # face sizes: a portrait's mouth less open than that shows no teet
 _MARGIN = 0.15  # face sizes around the opening that are kept of the picture
 _GRID = (24, 15)  # where a mouth's brightness is measured, from lip to lip and from corner to corner
 _DARK = 0.55  # of the brightest row between the lips: darker than that is the gap between the teeth
+_LIP_SHADOW = (
+    0.25  # of the way from lip to lip, up to which what is dark under the upper lip is its shadow on the teeth
+)
 _EDGE = 0.012  # face sizes over which teeth end
 _CAVITY = np.array([0.34, 0.24, 0.24])
 """Colour of the cavity as a share of the lips'."""
@@ -121,9 +124,10 @@ def _seam(image: np.ndarray, landmarks: np.ndarray) -> float:
     seen = cv2.remap(image, (grid - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR)
     brightness = np.median(seen.astype(np.float64).mean(axis=2), axis=1)
     edges = np.flatnonzero(np.diff([0, *(brightness < _DARK * brightness.max()), 0])).reshape(-1, 2)
-    if not len(edges):
+    gaps = [(start, stop) for start, stop in edges.tolist() if start > 0 or stop > _LIP_SHADOW * rows]
+    if not gaps:
         return 1.0
-    start, stop = max(edges.tolist(), key=lambda run: run[1] - run[0])
+    start, stop = max(gaps, key=lambda run: run[1] - run[0])
     return float(shares[start:stop].mean())
 
 

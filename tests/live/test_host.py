@@ -345,8 +345,9 @@ def test_free_gives_the_memory_back_and_the_next_run_loads_again(server):
     assert taken > weights / 2, f"only {taken / 2**20:.0f} MiB were taken: this measures nothing"
     free(server)
     deadline = time.monotonic() + 30  # ComfyUI collects garbage no oftener than every ten seconds
-    while (left := resident(server) - before) > 0.3 * taken:
-        assert time.monotonic() < deadline, f"{left / 2**20:.0f} of {taken / 2**20:.0f} MiB are still there"
+    # what else a first run takes (torch's own pools, the landmarker) stays: it is the weights that have to go
+    while (freed := before + taken - resident(server)) < 0.7 * weights:
+        assert time.monotonic() < deadline, f"{freed / 2**20:.0f} of {weights / 2**20:.0f} MiB were given back"
         time.sleep(0.1)
     run = server.run(graph.prompt)
     assert run.status == "execution_success", run.error

@@ -45,7 +45,13 @@ def painted(mouth: InnerMouth, target: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 @pytest.mark.parametrize(
     ("teeth", "seam"),
-    [(((0, 0.3), (0.8, 1.0)), 0.55), (((0, 1.0),), 1.0), (((0, 0.3),), 0.65), (((0.6, 1.0),), 0.3)],
+    [
+        (((0, 0.3), (0.8, 1.0)), 0.55),
+        (((0, 1.0),), 1.0),
+        (((0, 0.3),), 0.65),
+        (((0.6, 1.0),), 0.3),
+        (((0.2, 1.0),), 1.0),
+    ],
 )
 def test_a_mouth_is_cut_where_it_is_dark(teeth: tuple[tuple[float, float], ...], seam: float) -> None:
     face = jaw_open(0.9)
