@@ -29,7 +29,7 @@ demo: $(READY) ## animate a portrait with a driving video: output/demo.mp4, and 
 	$(RUN) -m model_core animate --model driven-avatars --reference "$(REFERENCE)" --driving "$(DRIVING)" \
 		--output output/demo.mp4 --sheet output/demo.png
 	$(RUN) -m model_core compare --reference "$(REFERENCE)" --driving "$(DRIVING)" \
-		--frames 24 --size 384 --output output/demo_models.mp4 --sheet output/demo_models.png
+		--frames 16 --size 384 --output output/demo_models.mp4 --sheet output/demo_models.png
 
 # One thread in each of JOBS workers: tiny tensors gain nothing from more, and two cores stay busy. A file stays with
 # one worker; all that needs a real ComfyUI (found as tests/live/comfyui_server.py says) shares one server.
